@@ -1,1 +1,4 @@
-//! placeholder
+//! Numeric CPU kernels on slices and strides. No tensors, no Python.
+
+pub mod alloc;
+pub mod pool;
