@@ -126,11 +126,11 @@ impl Shared {
         let task = unsafe { &*job.task };
         let mut ran = 0;
         loop {
-            if !self.failed.load(Relaxed) {
-                if let Err(payload) = catch_unwind(AssertUnwindSafe(|| task(job.chunks - left))) {
-                    self.failed.store(true, Relaxed);
-                    lock(&self.payload).get_or_insert(payload);
-                }
+            if !self.failed.load(Relaxed)
+                && let Err(payload) = catch_unwind(AssertUnwindSafe(|| task(job.chunks - left)))
+            {
+                self.failed.store(true, Relaxed);
+                lock(&self.payload).get_or_insert(payload);
             }
             ran += 1;
             match self.claim() {
@@ -320,13 +320,13 @@ fn watch_forks() {
 /// A panic in a chunk is caught, the chunks nobody has started are skipped, and the panic continues on the caller.
 pub fn parallel_for(chunks: usize, f: &(dyn Fn(usize) + Sync)) {
     let size = num_threads();
-    if chunks > 1 && size > 1 {
-        if let Some(shared) = pool(size) {
-            if !shared.busy.swap(true, Acquire) {
-                shared.run(chunks, f);
-                return;
-            }
-        }
+    if chunks > 1
+        && size > 1
+        && let Some(shared) = pool(size)
+        && !shared.busy.swap(true, Acquire)
+    {
+        shared.run(chunks, f);
+        return;
     }
     for index in 0..chunks {
         f(index);
