@@ -1,0 +1,132 @@
+"""How public functions are written: which become Tensor methods, and how `dim`/`axis` are read.
+
+A function decorated with `tensor_method` becomes `Tensor.<name>`; with `elementwise` also the in-place
+`Tensor.<name>_`. `attach_methods` does the attaching once every family is imported, under each name in
+the module's `__all__`, so an alias (`absolute = abs`) is an assignment and one more name in that list.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from types import ModuleType
+from typing import Any, TypeVar
+
+from pyneuro._core import Tensor
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+#: Methods attached from Python: method name -> function. tools/generate.py writes their stubs.
+METHODS: dict[str, Callable[..., Any]] = {}
+
+_METHOD = "_pyneuro_method"
+_INPLACE = "_pyneuro_inplace"
+
+
+class Default(int):
+    """An integer default that can be told from the same number passed by the caller."""
+
+
+def tensor_method(function: F) -> F:
+    """Make `function(input, ...)` also the method `input.function(...)`."""
+    setattr(function, _METHOD, True)
+    return function
+
+
+def elementwise(function: F) -> F:
+    """`tensor_method`, and the in-place `input.function_(...)`, which writes the result into `input`."""
+    setattr(function, _METHOD, True)
+    setattr(function, _INPLACE, True)
+    return function
+
+
+def attach_methods(*families: ModuleType) -> None:
+    """Attach the decorated functions of the modules to Tensor.
+
+    A name that the Rust class already defines stays Rust: hot methods skip the Python frame.
+    """
+    for family in families:
+        for name, function in vars(family).items():
+            if not hasattr(function, _METHOD) or name.startswith("_"):
+                continue
+            if name not in family.__all__:
+                raise ImportError(f"{family.__name__}.{name} is missing from __all__")
+            _attach(name, function)
+            if hasattr(function, _INPLACE):
+                _attach(name + "_", _inplace(name + "_", function))
+
+
+def _attach(name: str, function: Callable[..., Any]) -> None:
+    if name not in vars(Tensor):
+        setattr(Tensor, name, function)
+        METHODS[name] = function
+
+
+def _inplace(name: str, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    @functools.wraps(function)
+    def inplace(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        result = function(input, *args, **kwargs)
+        if result.shape != input.shape:
+            raise ValueError(
+                f"{name}: the result must have the shape of the tensor it is written into, "
+                f"{tuple(input.shape)}, got {tuple(result.shape)}"
+            )
+        return input.copy_(result)
+
+    inplace.__name__ = name
+    inplace.__qualname__ = f"Tensor.{name}"
+    inplace.__doc__ = f"In-place `{function.__name__}`: writes the result into this tensor."
+    return inplace
+
+
+def pick_dim(op: str, dim: Any, axis: Any) -> Any:
+    """Read `dim` and its NumPy name `axis`: one of them, never both."""
+    if axis is None:
+        return dim
+    if dim is not None and not isinstance(dim, Default):
+        raise TypeError(
+            f"{op}: dim and axis name one argument, got both dim={dim!r} and axis={axis!r}"
+        )
+    return axis
+
+
+def pick_dims(op: str, dim: Any, axis: Any) -> list[int] | None:
+    """`pick_dim` for ops over several dims: None (all of them) or a list. As in torch, `()` is all."""
+    dim = pick_dim(op, dim, axis)
+    if dim is None:
+        return None
+    if isinstance(dim, Sequence):
+        return list(dim) or None
+    return [dim]
+
+
+def pick_keepdim(op: str, keepdim: bool, keepdims: bool | None) -> bool:
+    """Read `keepdim` and its NumPy name `keepdims`."""
+    if keepdims is None:
+        return keepdim
+    if keepdim:
+        raise TypeError(f"{op}: keepdim and keepdims name one argument, got both")
+    return keepdims
+
+
+def shape_of(op: str, size: tuple[Any, ...]) -> list[int]:
+    """Read a shape given as `op(2, 3)` or `op((2, 3))`."""
+    if len(size) == 1 and isinstance(size[0], Sequence):
+        size = tuple(size[0])
+    for n in size:
+        if isinstance(n, bool) or not hasattr(n, "__index__"):
+            raise TypeError(f"{op}: size must be integers, got {n!r}")
+    return [n.__index__() for n in size]
+
+
+def wrap_dim(op: str, dim: int, ndim: int) -> int:
+    """Count a dim from the front; one outside is an IndexError."""
+    reach = max(ndim, 1)
+    if not -reach <= dim < reach:
+        raise IndexError(f"{op}: dim must be in [{-reach}, {reach - 1}], got {dim}")
+    return int(dim) % reach
+
+
+def tracked(tensor: Tensor, requires_grad: bool) -> Tensor:
+    """The end of every function that makes a tensor."""
+    return tensor.requires_grad_() if requires_grad else tensor
