@@ -1,4 +1,11 @@
-//! Numeric CPU kernels on slices and strides. No tensors, no Python.
+//! Numeric CPU kernels of pyneuro: pure functions on pointers, shapes and strides.
+//!
+//! This crate knows no tensor and no Python. Everything vectorised is written once over [`simd::Vector`] and compiled
+//! for every instruction set the build knows; [`isa::isa`] chooses one at run time. Shapes, dtypes and index values
+//! have been checked by the caller: the kernels' safety contracts say which.
 
 pub mod alloc;
+pub mod elementwise;
+pub mod isa;
 pub mod pool;
+pub mod simd;
