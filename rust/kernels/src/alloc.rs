@@ -66,10 +66,7 @@ pub fn alloc(bytes: usize) -> Option<NonNull<u8>> {
     }
     let class = class_of(bytes);
     // While a thread ends, its lists may be gone already; the system then serves directly.
-    let cached = LISTS
-        .try_with(|lists| lists.borrow_mut().pop(class))
-        .ok()
-        .flatten();
+    let cached = LISTS.try_with(|lists| lists.borrow_mut().pop(class)).ok().flatten();
     cached.or_else(|| system_alloc(class)).or_else(|| {
         empty_cache();
         system_alloc(class)
@@ -89,9 +86,7 @@ pub unsafe fn free(pointer: NonNull<u8>, bytes: usize) {
     }
     let class = class_of(bytes);
     // SAFETY: the block has the size of its class and is ours again.
-    let kept = LISTS
-        .try_with(|lists| unsafe { lists.borrow_mut().push(class, pointer) })
-        .unwrap_or(false);
+    let kept = LISTS.try_with(|lists| unsafe { lists.borrow_mut().push(class, pointer) }).unwrap_or(false);
     if !kept {
         // SAFETY: blocks of a class come from `system_alloc` of that class.
         unsafe { system_free(pointer, class) };
@@ -282,11 +277,7 @@ fn large<R>(body: impl FnOnce(&mut Large) -> R) -> R {
         static HOOK: std::sync::Once = std::sync::Once::new();
         // SAFETY: the handlers only touch an atomic.
         HOOK.call_once(|| unsafe {
-            libc::pthread_atfork(
-                Some(lock_for_fork),
-                Some(unlock_after_fork),
-                Some(unlock_after_fork),
-            );
+            libc::pthread_atfork(Some(lock_for_fork), Some(unlock_after_fork), Some(unlock_after_fork));
         });
     }
     struct Unlock;
@@ -302,9 +293,7 @@ fn large<R>(body: impl FnOnce(&mut Large) -> R) -> R {
 }
 
 fn alloc_large(bytes: usize) -> Option<NonNull<u8>> {
-    let size = bytes
-        .checked_add(SHIFTS * ALIGN)?
-        .checked_next_multiple_of(LARGE_STEP)?;
+    let size = bytes.checked_add(SHIFTS * ALIGN)?.checked_next_multiple_of(LARGE_STEP)?;
     let reused = large(|state| {
         let most = size + size / 4;
         let (&(found, base), _) = state.free.range((size, 0)..=(most, usize::MAX)).next()?;
@@ -353,21 +342,14 @@ fn free_large(pointer: NonNull<u8>) {
     let cap = memory_limit() / 4;
     let base = pointer.addr().get() & !(LARGE_ALIGN - 1);
     let evicted = large(|state| {
-        let size = state
-            .used
-            .remove(&base)
-            .expect("free of a block that is in use");
+        let size = state.used.remove(&base).expect("free of a block that is in use");
         state.live -= size;
         state.cached += size;
         state.clock += 1;
         state.free.insert((size, base), state.clock);
         let mut evicted = Vec::new();
         while state.cached > cap {
-            let oldest = state
-                .free
-                .iter()
-                .min_by_key(|&(_, &time)| time)
-                .map(|(&key, _)| key);
+            let oldest = state.free.iter().min_by_key(|&(_, &time)| time).map(|(&key, _)| key);
             let Some(key) = oldest else { break };
             state.free.remove(&key);
             state.cached -= key.0;
@@ -386,14 +368,7 @@ fn map(size: usize) -> Option<NonNull<u8>> {
     // SAFETY: a fresh anonymous mapping touches no existing memory.
     let start = unsafe {
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
-        libc::mmap(
-            ptr::null_mut(),
-            span,
-            libc::PROT_READ | libc::PROT_WRITE,
-            flags,
-            -1,
-            0,
-        )
+        libc::mmap(ptr::null_mut(), span, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0)
     };
     if start == libc::MAP_FAILED {
         return None;
@@ -457,25 +432,9 @@ mod tests {
 
     #[test]
     fn blocks_are_aligned_disjoint_and_writable() {
-        let sizes = [
-            1,
-            63,
-            64,
-            65,
-            255,
-            257,
-            4096,
-            100_000,
-            SMALL_MAX,
-            SMALL_MAX + 1,
-            3 << 20,
-            5_000_001,
-        ];
+        let sizes = [1, 63, 64, 65, 255, 257, 4096, 100_000, SMALL_MAX, SMALL_MAX + 1, 3 << 20, 5_000_001];
         for round in 0..3u8 {
-            let blocks: Vec<_> = sizes
-                .iter()
-                .map(|&size| (alloc(size).expect("memory"), size))
-                .collect();
+            let blocks: Vec<_> = sizes.iter().map(|&size| (alloc(size).expect("memory"), size)).collect();
             for (index, &(block, size)) in blocks.iter().enumerate() {
                 assert!(block.addr().get().is_multiple_of(ALIGN));
                 // SAFETY: the block has `size` bytes.
@@ -501,13 +460,7 @@ mod tests {
 
     #[test]
     fn impossible_requests_fail_cleanly() {
-        for bytes in [
-            1 << 40,
-            1 << 46,
-            isize::MAX as usize,
-            usize::MAX - 4096,
-            usize::MAX,
-        ] {
+        for bytes in [1 << 40, 1 << 46, isize::MAX as usize, usize::MAX - 4096, usize::MAX] {
             assert_eq!(alloc(bytes), None, "{bytes} bytes");
         }
     }
@@ -522,8 +475,7 @@ mod tests {
             assert_eq!(first, again);
             let address = again.as_ptr().expose_provenance();
             std::thread::spawn(move || {
-                let block =
-                    NonNull::new(ptr::with_exposed_provenance_mut(address)).expect("not null");
+                let block = NonNull::new(ptr::with_exposed_provenance_mut(address)).expect("not null");
                 // SAFETY: this thread took over the block; 900 and 1000 are of the same class.
                 unsafe { free(block, 900) };
                 assert_eq!(alloc(1000), Some(block));

@@ -73,9 +73,7 @@ unsafe impl Send for Shared {}
 
 /// Locks a mutex that protects no invariant a panic could break.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex
-        .lock()
-        .unwrap_or_else(|poisoned| poisoned.into_inner())
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 impl Shared {
@@ -103,11 +101,7 @@ impl Shared {
     fn claim(&self) -> Option<usize> {
         let mut left = self.remaining.0.load(SeqCst);
         while left > 0 {
-            match self
-                .remaining
-                .0
-                .compare_exchange_weak(left, left - 1, SeqCst, SeqCst)
-            {
+            match self.remaining.0.compare_exchange_weak(left, left - 1, SeqCst, SeqCst) {
                 Ok(_) => return Some(left),
                 Err(now) => left = now,
             }
@@ -138,8 +132,7 @@ impl Shared {
                 None => break,
             }
         }
-        if self.done.0.fetch_add(ran, SeqCst) + ran == job.chunks && self.caller_waits.load(SeqCst)
-        {
+        if self.done.0.fetch_add(ran, SeqCst) + ran == job.chunks && self.caller_waits.load(SeqCst) {
             drop(lock(&self.finish));
             self.finished.notify_all();
         }
@@ -158,8 +151,7 @@ impl Shared {
     fn run(&self, chunks: usize, f: &(dyn Fn(usize) + Sync)) {
         // SAFETY: only the lifetime changes. `run` returns after every claimed chunk is done, so nobody follows the
         // pointer later.
-        let task: Task =
-            unsafe { std::mem::transmute::<*const (dyn Fn(usize) + Sync + '_), Task>(f) };
+        let task: Task = unsafe { std::mem::transmute::<*const (dyn Fn(usize) + Sync + '_), Task>(f) };
         // SAFETY: we hold `busy` and the previous job is complete, so no claim exists.
         unsafe { *self.job.get() = Some(Job { task, chunks }) };
         self.done.0.store(0, Relaxed);
@@ -169,11 +161,7 @@ impl Shared {
         self.work();
         self.await_others(chunks);
         let failed = self.failed.load(Relaxed);
-        let payload = if failed {
-            lock(&self.payload).take()
-        } else {
-            None
-        };
+        let payload = if failed { lock(&self.payload).take() } else { None };
         self.busy.store(false, Release);
         if let Some(payload) = payload {
             resume_unwind(payload);
@@ -182,18 +170,13 @@ impl Shared {
 
     /// Waits for the chunks other threads have claimed.
     fn await_others(&self, chunks: usize) {
-        if spin_until(Duration::from_micros(50), || {
-            self.done.0.load(SeqCst) == chunks
-        }) {
+        if spin_until(Duration::from_micros(50), || self.done.0.load(SeqCst) == chunks) {
             return;
         }
         self.caller_waits.store(true, SeqCst);
         let mut guard = lock(&self.finish);
         while self.done.0.load(SeqCst) != chunks {
-            guard = self
-                .finished
-                .wait(guard)
-                .unwrap_or_else(|poisoned| poisoned.into_inner());
+            guard = self.finished.wait(guard).unwrap_or_else(|poisoned| poisoned.into_inner());
         }
         drop(guard);
         self.caller_waits.store(false, SeqCst);
@@ -208,10 +191,7 @@ impl Shared {
             let mut guard = lock(&self.sleep);
             self.sleepers.fetch_add(1, SeqCst);
             while !has_work() {
-                guard = self
-                    .wake
-                    .wait(guard)
-                    .unwrap_or_else(|poisoned| poisoned.into_inner());
+                guard = self.wake.wait(guard).unwrap_or_else(|poisoned| poisoned.into_inner());
             }
             self.sleepers.fetch_sub(1, SeqCst);
             drop(guard);
@@ -246,10 +226,7 @@ fn spin_until(limit: Duration, ready: impl Fn() -> bool) -> bool {
 
 /// How long an idle worker spins before it sleeps. `PYNEURO_SPIN_US=0` makes it sleep at once.
 fn spin_time() -> Duration {
-    let micros = std::env::var("PYNEURO_SPIN_US")
-        .ok()
-        .and_then(|text| text.trim().parse().ok())
-        .unwrap_or(50);
+    let micros = std::env::var("PYNEURO_SPIN_US").ok().and_then(|text| text.trim().parse().ok()).unwrap_or(50);
     Duration::from_micros(u64::min(micros, 10_000))
 }
 
@@ -274,11 +251,7 @@ fn rebuild(size: usize) -> Option<&'static Shared> {
     for index in 1..size {
         let name = format!("pyneuro-{index}");
         // With fewer workers than asked for (a process limit) the pool still works: the caller takes every chunk.
-        if std::thread::Builder::new()
-            .name(name)
-            .spawn(move || shared.worker())
-            .is_err()
-        {
+        if std::thread::Builder::new().name(name).spawn(move || shared.worker()).is_err() {
             break;
         }
     }
@@ -372,16 +345,12 @@ pub fn set_num_threads(threads: usize) {
 fn default_threads() -> usize {
     static DEFAULT: OnceLock<usize> = OnceLock::new();
     *DEFAULT.get_or_init(|| {
-        let forced = std::env::var("PYNEURO_NUM_THREADS")
-            .ok()
-            .and_then(|text| text.trim().parse().ok());
+        let forced = std::env::var("PYNEURO_NUM_THREADS").ok().and_then(|text| text.trim().parse().ok());
         if let Some(threads) = forced.filter(|&threads: &usize| threads > 0) {
             return threads.min(MAX_THREADS);
         }
         let allowed = std::thread::available_parallelism().map_or(1, usize::from);
-        physical_cores()
-            .map_or(allowed, |cores| cores.min(allowed))
-            .clamp(1, MAX_THREADS)
+        physical_cores().map_or(allowed, |cores| cores.min(allowed)).clamp(1, MAX_THREADS)
     })
 }
 
@@ -432,8 +401,7 @@ mod tests {
             with_threads(threads, || {
                 for chunks in [0, 1, 2, 3, 7, 64, 1000] {
                     for _ in 0..50 {
-                        let counts: Vec<AtomicU32> =
-                            (0..chunks).map(|_| AtomicU32::new(0)).collect();
+                        let counts: Vec<AtomicU32> = (0..chunks).map(|_| AtomicU32::new(0)).collect();
                         parallel_for(chunks, &|index| {
                             counts[index].fetch_add(1, Relaxed);
                         });
@@ -517,9 +485,7 @@ mod tests {
     fn chunk_edges_do_not_depend_on_threads() {
         let edges = || {
             let ranges = Mutex::new(Vec::new());
-            chunked(1003, 100, |range| {
-                lock(&ranges).push((range.start, range.end))
-            });
+            chunked(1003, 100, |range| lock(&ranges).push((range.start, range.end)));
             let mut ranges = ranges.into_inner().expect("no chunk panicked");
             ranges.sort_unstable();
             ranges
@@ -547,11 +513,7 @@ mod tests {
                     total.fetch_add(index, Relaxed);
                 });
                 let rebuilt = !POOL.load(Acquire).is_null();
-                let code = if total.load(Relaxed) == 4950 && rebuilt {
-                    0
-                } else {
-                    1
-                };
+                let code = if total.load(Relaxed) == 4950 && rebuilt { 0 } else { 1 };
                 // SAFETY: ends the child without running the test harness's exit code twice.
                 unsafe { libc::_exit(code) };
             }

@@ -8,10 +8,7 @@ pub(super) fn memory_limit() -> usize {
     *LIMIT.get_or_init(|| {
         let physical = meminfo("MemTotal:").map(|total| total + meminfo("SwapTotal:").unwrap_or(0));
         let unknown = isize::MAX as usize;
-        physical
-            .or_else(sysconf_memory)
-            .unwrap_or(unknown)
-            .min(cgroup_limit().unwrap_or(unknown))
+        physical.or_else(sysconf_memory).unwrap_or(unknown).min(cgroup_limit().unwrap_or(unknown))
     })
 }
 
@@ -32,15 +29,8 @@ fn sysconf_memory() -> Option<usize> {
     #[cfg(unix)]
     {
         // SAFETY: sysconf reads constants of the system.
-        let (pages, page) = unsafe {
-            (
-                libc::sysconf(libc::_SC_PHYS_PAGES),
-                libc::sysconf(libc::_SC_PAGESIZE),
-            )
-        };
-        usize::try_from(pages)
-            .ok()?
-            .checked_mul(usize::try_from(page).ok()?)
+        let (pages, page) = unsafe { (libc::sysconf(libc::_SC_PHYS_PAGES), libc::sysconf(libc::_SC_PAGESIZE)) };
+        usize::try_from(pages).ok()?.checked_mul(usize::try_from(page).ok()?)
     }
     #[cfg(not(unix))]
     None
@@ -48,8 +38,7 @@ fn sysconf_memory() -> Option<usize> {
 
 /// The smallest memory limit of this process's control group and its ancestors (v2, then v1).
 fn cgroup_limit() -> Option<usize> {
-    let read =
-        |path: String| -> Option<usize> { std::fs::read_to_string(path).ok()?.trim().parse().ok() };
+    let read = |path: String| -> Option<usize> { std::fs::read_to_string(path).ok()?.trim().parse().ok() };
     let groups = std::fs::read_to_string("/proc/self/cgroup").ok()?;
     let mut limits = Vec::new();
     for line in groups.lines() {

@@ -147,13 +147,7 @@ impl<const N: usize> Geometry<N> {
     pub(crate) fn for_each_tile(&self, grain: usize, f: impl Fn(Tile<N>) + Sync) {
         if self.ndim == 1 && self.len <= grain {
             if self.len > 0 {
-                f(Tile {
-                    rows: 1,
-                    cols: self.len,
-                    offsets: [0; N],
-                    row_strides: [0; N],
-                    col_strides: self.strides[0],
-                });
+                f(Tile { rows: 1, cols: self.len, offsets: [0; N], row_strides: [0; N], col_strides: self.strides[0] });
             }
             return;
         }

@@ -159,14 +159,8 @@ where
 /// # Safety
 /// For operands `[out, a, b, c]` of the geometry, every visited element is valid to write and to read; `out` does not
 /// otherwise overlap an input.
-pub unsafe fn map3<A, B, C, O, F>(
-    f: F,
-    geometry: &Geometry<4>,
-    a: *const A,
-    b: *const B,
-    c: *const C,
-    out: *mut O,
-) where
+pub unsafe fn map3<A, B, C, O, F>(f: F, geometry: &Geometry<4>, a: *const A, b: *const B, c: *const C, out: *mut O)
+where
     A: Copy + Send + Sync,
     B: Copy + Send + Sync,
     C: Copy + Send + Sync,

@@ -36,8 +36,8 @@ mod tests;
 
 pub use element::FloatElement;
 pub use float::{binary, compare, predicate, ternary, unary};
-pub use geometry::{Geometry, MAX_DIMS};
 pub(crate) use geometry::Tile;
+pub use geometry::{Geometry, MAX_DIMS};
 pub use map::{map1, map2, map3};
 
 use crate::simd::Vector;

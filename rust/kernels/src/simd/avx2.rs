@@ -268,16 +268,50 @@ macro_rules! vector {
 }
 
 vector!(
-    F32x8, f32, 8, Mask8, first_32,
-    _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_maskload_ps, _mm256_maskstore_ps, _mm256_fmadd_ps,
-    _mm256_xor_ps, _mm256_and_ps, _mm256_andnot_ps, _mm256_or_ps, _mm256_sqrt_ps, _mm256_round_ps, _mm256_min_ps,
-    _mm256_max_ps, _mm256_cmp_ps, _mm256_blendv_ps
+    F32x8,
+    f32,
+    8,
+    Mask8,
+    first_32,
+    _mm256_set1_ps,
+    _mm256_loadu_ps,
+    _mm256_storeu_ps,
+    _mm256_maskload_ps,
+    _mm256_maskstore_ps,
+    _mm256_fmadd_ps,
+    _mm256_xor_ps,
+    _mm256_and_ps,
+    _mm256_andnot_ps,
+    _mm256_or_ps,
+    _mm256_sqrt_ps,
+    _mm256_round_ps,
+    _mm256_min_ps,
+    _mm256_max_ps,
+    _mm256_cmp_ps,
+    _mm256_blendv_ps
 );
 vector!(
-    F64x4, f64, 4, Mask4, first_64,
-    _mm256_set1_pd, _mm256_loadu_pd, _mm256_storeu_pd, _mm256_maskload_pd, _mm256_maskstore_pd, _mm256_fmadd_pd,
-    _mm256_xor_pd, _mm256_and_pd, _mm256_andnot_pd, _mm256_or_pd, _mm256_sqrt_pd, _mm256_round_pd, _mm256_min_pd,
-    _mm256_max_pd, _mm256_cmp_pd, _mm256_blendv_pd
+    F64x4,
+    f64,
+    4,
+    Mask4,
+    first_64,
+    _mm256_set1_pd,
+    _mm256_loadu_pd,
+    _mm256_storeu_pd,
+    _mm256_maskload_pd,
+    _mm256_maskstore_pd,
+    _mm256_fmadd_pd,
+    _mm256_xor_pd,
+    _mm256_and_pd,
+    _mm256_andnot_pd,
+    _mm256_or_pd,
+    _mm256_sqrt_pd,
+    _mm256_round_pd,
+    _mm256_min_pd,
+    _mm256_max_pd,
+    _mm256_cmp_pd,
+    _mm256_blendv_pd
 );
 
 impl F32x8 {

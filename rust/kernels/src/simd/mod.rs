@@ -27,12 +27,7 @@ pub const MAX_LANES: usize = 16;
 
 /// One truth value per lane.
 pub trait Mask:
-    Copy
-    + Debug
-    + BitAnd<Output = Self>
-    + BitOr<Output = Self>
-    + BitXor<Output = Self>
-    + Not<Output = Self>
+    Copy + Debug + BitAnd<Output = Self> + BitOr<Output = Self> + BitXor<Output = Self> + Not<Output = Self>
 {
     /// The same value in every lane.
     fn splat(value: bool) -> Self;

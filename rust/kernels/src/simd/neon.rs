@@ -230,14 +230,50 @@ macro_rules! vector {
 }
 
 vector!(
-    F32x4, f32, 4, Mask4, u32,
-    vdupq_n_f32, vld1q_f32, vst1q_f32, vfmaq_f32, vabsq_f32, vnegq_f32, vbslq_f32, vdupq_n_u32,
-    vsqrtq_f32, vrndmq_f32, vrndpq_f32, vrndnq_f32, vrndq_f32, vceqq_f32, vcltq_f32, vcleq_f32
+    F32x4,
+    f32,
+    4,
+    Mask4,
+    u32,
+    vdupq_n_f32,
+    vld1q_f32,
+    vst1q_f32,
+    vfmaq_f32,
+    vabsq_f32,
+    vnegq_f32,
+    vbslq_f32,
+    vdupq_n_u32,
+    vsqrtq_f32,
+    vrndmq_f32,
+    vrndpq_f32,
+    vrndnq_f32,
+    vrndq_f32,
+    vceqq_f32,
+    vcltq_f32,
+    vcleq_f32
 );
 vector!(
-    F64x2, f64, 2, Mask2, u64,
-    vdupq_n_f64, vld1q_f64, vst1q_f64, vfmaq_f64, vabsq_f64, vnegq_f64, vbslq_f64, vdupq_n_u64,
-    vsqrtq_f64, vrndmq_f64, vrndpq_f64, vrndnq_f64, vrndq_f64, vceqq_f64, vcltq_f64, vcleq_f64
+    F64x2,
+    f64,
+    2,
+    Mask2,
+    u64,
+    vdupq_n_f64,
+    vld1q_f64,
+    vst1q_f64,
+    vfmaq_f64,
+    vabsq_f64,
+    vnegq_f64,
+    vbslq_f64,
+    vdupq_n_u64,
+    vsqrtq_f64,
+    vrndmq_f64,
+    vrndpq_f64,
+    vrndnq_f64,
+    vrndq_f64,
+    vceqq_f64,
+    vcltq_f64,
+    vcleq_f64
 );
 
 impl F32x4 {
