@@ -382,17 +382,18 @@ fn physical_cores() -> Option<usize> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use std::sync::atomic::AtomicU32;
 
     /// Tests change the global number of threads, so they run one at a time.
     static SERIAL: Mutex<()> = Mutex::new(());
 
-    fn with_threads(threads: usize, body: impl FnOnce()) {
+    /// Runs `body` with the given number of threads.
+    pub(crate) fn with_threads<R>(threads: usize, body: impl FnOnce() -> R) -> R {
         let _guard = lock(&SERIAL);
         set_num_threads(threads);
-        body();
+        body()
     }
 
     #[test]
