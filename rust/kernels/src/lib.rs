@@ -6,6 +6,7 @@
 
 pub mod alloc;
 pub mod elementwise;
+pub mod gemm;
 pub mod isa;
 pub mod pool;
 pub mod simd;

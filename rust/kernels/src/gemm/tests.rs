@@ -239,7 +239,7 @@ fn results_do_not_depend_on_threads() {
         let results: Vec<Vec<f32>> = [1, 2, 3]
             .into_iter()
             .map(|threads| {
-                crate::pool::tests::with_threads(threads, || {
+                pool::tests::with_threads(threads, || {
                     let mut c = vec![0.0f32; m * n];
                     let args = Gemm {
                         m,
