@@ -1,10 +1,14 @@
 //! Functors over `Vector` lanes, applied to strided tensors.
 
+use super::geometry::TRANSPOSED;
 use super::{BinaryFn, CompareFn, FloatElement, Geometry, PredicateFn, TernaryFn, Tile, UnaryFn, grain};
-use crate::simd::{Float, MAX_LANES, Mask, Vector, simd_fn};
+use crate::simd::{Float, MAX_LANES, Mask, Vector, simd_fn, vectorized_fn};
+use std::mem::MaybeUninit;
 
 /// Elements that a strided or narrow operand is gathered into at a time: small enough for L1 with four operands.
 const BLOCK: usize = 256;
+/// Rows shorter than this are computed several at a time.
+const SHORT: usize = 64;
 
 /// What the loop calls per register: a functor of up to three arguments, and where its result goes.
 trait Lanes<T: Float>: Copy + Send + Sync {
@@ -12,7 +16,6 @@ trait Lanes<T: Float>: Copy + Send + Sync {
     const ARITY: usize;
     /// What a lane's result is: the number type, or `bool`.
     type Result: Copy;
-    const NOTHING: Self::Result;
     /// Computes `n <= LANES` results.
     ///
     /// # Safety
@@ -57,11 +60,10 @@ struct Compare<F>(F);
 struct Predicate<F>(F);
 
 macro_rules! lanes {
-    ($adapter:ident, $functor:ident, $arity:literal, $result:ty, $nothing:expr, ($($i:literal),*)) => {
+    ($adapter:ident, $functor:ident, $arity:literal, $result:ty, ($($i:literal),*)) => {
         impl<T: Float, F: $functor> Lanes<T> for $adapter<F> {
             const ARITY: usize = $arity;
             type Result = $result;
-            const NOTHING: $result = $nothing;
             #[inline(always)]
             unsafe fn emit<V: Vector<Elem = T>>(self, args: [V; 3], out: *mut $result, n: usize) {
                 // SAFETY: the caller promises n writable results.
@@ -75,149 +77,257 @@ macro_rules! lanes {
         }
     };
 }
-lanes!(Unary, UnaryFn, 1, T, T::INFINITY, (0));
-lanes!(Binary, BinaryFn, 2, T, T::INFINITY, (0, 1));
-lanes!(Ternary, TernaryFn, 3, T, T::INFINITY, (0, 1, 2));
-lanes!(Compare, CompareFn, 2, bool, false, (0, 1));
-lanes!(Predicate, PredicateFn, 1, bool, false, (0));
-
-/// Applies `f` to `n` elements. Argument `k` advances (`advance[k]` all ones), or is one register read again and again
-/// (`advance[k]` zero).
-///
-/// # Safety
-/// `x[..ARITY]` are valid for reading `n` numbers, or `LANES` where they do not advance; `out` for writing `n` results.
-#[inline(always)]
-unsafe fn strip<T: Float, V: Vector<Elem = T>, F: Lanes<T>>(
-    f: F,
-    n: usize,
-    x: [*const T; 3],
-    advance: [usize; 3],
-    out: *mut F::Result,
-) {
-    let mut args = [V::zero(); 3];
-    let mut i = 0;
-    while i + V::LANES <= n {
-        for k in 0..F::ARITY {
-            // SAFETY: i + LANES <= n numbers are readable, or the LANES of a register that is read again.
-            args[k] = unsafe { V::load(x[k].add(i & advance[k])) };
-        }
-        // SAFETY: i + LANES <= n results are writable.
-        unsafe { f.emit_full(args, out.add(i)) };
-        i += V::LANES;
-    }
-    if i < n {
-        for k in 0..F::ARITY {
-            // SAFETY: n - i numbers are left, fewer than LANES.
-            args[k] = unsafe { V::load_partial(x[k].add(i & advance[k]), n - i) };
-        }
-        // SAFETY: n - i results are left.
-        unsafe { f.emit(args, out.add(i), n - i) };
-    }
-}
+lanes!(Unary, UnaryFn, 1, T, (0));
+lanes!(Binary, BinaryFn, 2, T, (0, 1));
+lanes!(Ternary, TernaryFn, 3, T, (0, 1, 2));
+lanes!(Compare, CompareFn, 2, bool, (0, 1));
+lanes!(Predicate, PredicateFn, 1, bool, (0));
 
 simd_fn! {
-    /// Applies `f` to a tile. Operands that the registers cannot read or write in place go through small buffers.
+    /// Applies `f` to `n` elements. Argument `k` advances (`advance[k]` all ones), or is one register read again and
+    /// again (`advance[k]` zero).
     ///
     /// # Safety
-    /// Every element of the tile is valid: readable in `x[..ARITY]`, writable in `out`.
-    unsafe fn run_tile<T: Float, V, S: FloatElement<Compute = T>, O: Sink<F::Result>, F: Lanes<T>>(
-        f: F, tile: Tile<4>, x: [*const S; 3], out: *mut O
+    /// `x[..ARITY]` are valid for reading `n` numbers, or `LANES` where they do not advance; `out` for writing `n`
+    /// results.
+    unsafe fn strip<T: Float, V, F: Lanes<T>>(
+        f: F, n: usize, x: [*const T; 3], advance: [usize; 3], out: *mut F::Result
     ) {
-        let mut registers = [[T::of_f64(0.0); MAX_LANES]; 3];
-        let out_is_direct = O::IS_DIRECT && tile.col_strides[0] == 1;
-        let is_direct = [0, 1, 2].map(|k| k >= F::ARITY || S::IS_DIRECT && tile.col_strides[k + 1] == 1);
-        let is_fixed = [0, 1, 2].map(|k| k < F::ARITY && tile.col_strides[k + 1] == 0);
-        let advance = is_fixed.map(|fixed| if fixed { 0 } else { usize::MAX });
-        let needs_blocks = !out_is_direct || (0..3).any(|k| !is_direct[k] && !is_fixed[k]);
-        for r in 0..tile.rows as isize {
-            let mut row = [std::ptr::null::<T>(); 3];
-            let mut source = [std::ptr::null::<S>(); 3];
+        let mut args = [V::zero(); 3];
+        let mut i = 0;
+        while i + V::LANES <= n {
             for k in 0..F::ARITY {
-                let offset = tile.offsets[k + 1] + r * tile.row_strides[k + 1];
-                // SAFETY: the first element of row r of operand k.
-                source[k] = unsafe { x[k].offset(offset) };
-                if is_fixed[k] {
-                    // SAFETY: readable, as above.
-                    registers[k] = [unsafe { *source[k] }.widen(); MAX_LANES];
-                    row[k] = registers[k].as_ptr();
-                } else {
-                    row[k] = source[k].cast();
+                // SAFETY: i + LANES <= n numbers are readable, or the LANES of a register that is read again.
+                args[k] = unsafe { V::load(x[k].add(i & advance[k])) };
+            }
+            // SAFETY: i + LANES <= n results are writable.
+            unsafe { f.emit_full(args, out.add(i)) };
+            i += V::LANES;
+        }
+        if i < n {
+            for k in 0..F::ARITY {
+                // SAFETY: n - i numbers are left, fewer than LANES.
+                args[k] = unsafe { V::load_partial(x[k].add(i & advance[k]), n - i) };
+            }
+            // SAFETY: n - i results are left.
+            unsafe { f.emit(args, out.add(i), n - i) };
+        }
+    }
+}
+
+/// A functor's `strip`, so that the code around it is compiled once per element type, not once per functor.
+type Strip<'a, T, R> = &'a (dyn Fn(usize, [*const T; 3], [usize; 3], *mut R) + Sync);
+
+/// How a block's rows of one operand are read.
+#[derive(Clone, Copy, PartialEq)]
+enum Access {
+    /// One number for the whole tile, held in a register.
+    Constant,
+    /// One number per row, held in a register.
+    RowConstant,
+    /// In place.
+    Direct,
+    /// Gathered once: every group of rows sees the same numbers.
+    GatherOnce,
+    /// Gathered block by block.
+    Gather,
+}
+
+/// Applies a functor of `arity` arguments to a tile. Operands that the registers cannot read or write in place go
+/// through small buffers, a block at a time; rows too short for a loop each are computed several in one go where they
+/// lie side by side.
+///
+/// # Safety
+/// Every element of the tile is valid: readable in `x[..arity]`, writable in `out`; `strip` computes any run of them.
+unsafe fn run_tile<T: Float, S: FloatElement<Compute = T>, R: Copy, O: Sink<R>>(
+    strip: Strip<T, R>,
+    arity: usize,
+    tile: Tile<4>,
+    x: [*const S; 3],
+    out: *mut O,
+) {
+    let width = tile.cols as isize;
+    let is_short = tile.rows > 1 && tile.cols < SHORT;
+    let [out_row, _, _, _] = tile.row_strides;
+    let [out_col, _, _, _] = tile.col_strides;
+    let out_is_direct = O::IS_DIRECT && out_col == 1;
+    // Flat: a whole group of rows is one run, in place or gathered.
+    let mut is_flat = is_short && out_is_direct && out_row == width;
+    for k in 0..arity {
+        let (row, col) = (tile.row_strides[k + 1], tile.col_strides[k + 1]);
+        is_flat &= !S::IS_DIRECT || col != 1 || row == width || row == 0;
+    }
+    let mut access = [Access::Constant; 3];
+    let mut all_in_place = out_is_direct;
+    for k in 0..arity {
+        access[k] = match (tile.row_strides[k + 1], tile.col_strides[k + 1]) {
+            (0, 0) => Access::Constant,
+            (_, 0) if !is_short => Access::RowConstant,
+            (0, _) if is_flat => Access::GatherOnce,
+            (_, 1) if S::IS_DIRECT => Access::Direct,
+            _ => Access::Gather,
+        };
+        all_in_place &= access[k] != Access::Gather;
+    }
+    let group = if is_short { (BLOCK / tile.cols).min(tile.rows) } else { 1 };
+    let block = if all_in_place || is_short { tile.cols } else { BLOCK };
+
+    let mut registers = [[T::of_f64(0.0); MAX_LANES]; 3];
+    let mut gathered = [const { [const { MaybeUninit::<T>::uninit() }; BLOCK] }; 3];
+    let mut results = [const { MaybeUninit::<R>::uninit() }; BLOCK];
+    let mut args = [std::ptr::null::<T>(); 3];
+    let mut advance = [usize::MAX; 3];
+    let mut steps = [0isize; 3];
+    for k in 0..arity {
+        let (row, col) = (tile.row_strides[k + 1], tile.col_strides[k + 1]);
+        // SAFETY: the first element of the operand, and its first row, which is that of every row.
+        unsafe {
+            let source = x[k].offset(tile.offsets[k + 1]);
+            match access[k] {
+                Access::Constant => {
+                    registers[k] = [(*source).widen(); MAX_LANES];
+                    args[k] = registers[k].as_ptr();
+                    advance[k] = 0;
+                }
+                Access::RowConstant => {
+                    args[k] = registers[k].as_ptr();
+                    advance[k] = 0;
+                }
+                Access::GatherOnce => {
+                    gather(&mut gathered[k], source, group, tile.cols, row, col);
+                    args[k] = gathered[k].as_ptr().cast();
+                }
+                Access::Direct => steps[k] = row,
+                Access::Gather => {
+                    args[k] = gathered[k].as_ptr().cast();
+                    steps[k] = width;
                 }
             }
-            // SAFETY: the first output of row r.
-            let target = unsafe { out.offset(tile.offsets[0] + r * tile.row_strides[0]) };
-            if needs_blocks {
-                // SAFETY: the tile's elements are valid; `row` is used only where the operand is direct or fixed.
-                unsafe { run_blocks::<T, V, S, O, F>(f, tile, row, source, is_direct, is_fixed, advance, target) };
-            } else {
-                // SAFETY: all operands are runs of `cols` numbers (S = T), or a register; the output is such a run.
-                unsafe { strip::<T, V, F>(f, tile.cols, row, advance, target.cast()) };
+        }
+    }
+
+    let mut first_row = 0;
+    while first_row < tile.rows {
+        let rows = (tile.rows - first_row).min(group);
+        let mut first_col = 0;
+        while first_col < tile.cols {
+            let cols = (tile.cols - first_col).min(block);
+            for k in 0..arity {
+                let (row, col) = (tile.row_strides[k + 1], tile.col_strides[k + 1]);
+                let offset = tile.offsets[k + 1] + first_row as isize * row + first_col as isize * col;
+                // SAFETY: the first element of the block, and the rows and columns of the block from there.
+                unsafe {
+                    match access[k] {
+                        Access::Constant | Access::GatherOnce => {}
+                        Access::RowConstant => registers[k] = [(*x[k].offset(offset)).widen(); MAX_LANES],
+                        Access::Direct => args[k] = x[k].offset(offset).cast(),
+                        Access::Gather => gather(&mut gathered[k], x[k].offset(offset), rows, cols, row, col),
+                    }
+                }
+            }
+            let (runs, len) = if is_flat { (1, rows * cols) } else { (rows, cols) };
+            for r in 0..runs as isize {
+                let mut row_args = args;
+                // SAFETY: row r of the block: `len` numbers or a register per argument, `len` results. Results that are
+                // not written in place number at most BLOCK.
+                unsafe {
+                    for k in 0..arity {
+                        row_args[k] = args[k].offset(r * steps[k]);
+                    }
+                    let to =
+                        out.offset(tile.offsets[0] + (first_row as isize + r) * out_row + first_col as isize * out_col);
+                    let target = if out_is_direct { to.cast() } else { results.as_mut_ptr().cast() };
+                    strip(len, row_args, advance, target);
+                    if !out_is_direct {
+                        store_strided(&results[..len], to, out_col);
+                    }
+                }
+            }
+            first_col += cols;
+        }
+        first_row += rows;
+    }
+}
+
+/// Brings a block of an operand side by side, row after row.
+///
+/// # Safety
+/// The block's elements are readable from `source`; `rows * cols <= BLOCK`.
+#[inline(always)]
+unsafe fn gather<T: Float, S: FloatElement<Compute = T>>(
+    buffer: &mut [MaybeUninit<T>; BLOCK],
+    source: *const S,
+    rows: usize,
+    cols: usize,
+    row_stride: isize,
+    col_stride: isize,
+) {
+    debug_assert!(rows * cols <= BLOCK);
+    if row_stride == 1 && rows == TRANSPOSED && cols > 1 {
+        // Along the rows, so that each cache line is touched once; a constant count, for the compiler to unroll.
+        for c in 0..cols {
+            // SAFETY: column c of the block.
+            let column: [S; TRANSPOSED] =
+                unsafe { source.offset(c as isize * col_stride).cast::<[S; TRANSPOSED]>().read_unaligned() };
+            for (r, x) in column.into_iter().enumerate() {
+                // SAFETY: rows * cols <= BLOCK.
+                unsafe { buffer.get_unchecked_mut(r * cols + c) }.write(x.widen());
+            }
+        }
+        return;
+    }
+    for r in 0..rows {
+        // SAFETY: the first element of row r.
+        let row = unsafe { source.offset(r as isize * row_stride) };
+        let slots = &mut buffer[r * cols..(r + 1) * cols];
+        if col_stride == 1 {
+            // SAFETY: `cols` elements of the row, and as many slots.
+            unsafe { widen_run(row, slots.as_mut_ptr().cast(), cols) };
+        } else {
+            for (c, slot) in slots.iter_mut().enumerate() {
+                // SAFETY: element (r, c) of the block.
+                slot.write(unsafe { *row.offset(c as isize * col_stride) }.widen());
             }
         }
     }
 }
 
-/// One row of a tile, in blocks that are gathered, computed and scattered.
+vectorized_fn! {
+    /// # Safety
+    /// `x` is valid for reading `n` elements, `out` for writing as many.
+    unsafe fn widen_run<S: FloatElement>(x: *const S, out: *mut S::Compute, n: usize) {
+        for i in 0..n {
+            // SAFETY: the caller's promise.
+            unsafe { *out.add(i) = (*x.add(i)).widen() };
+        }
+    }
+}
+
+vectorized_fn! {
+    /// # Safety
+    /// `results` is valid for reading `n` elements, `out` for writing as many.
+    unsafe fn store_run<R: Copy, O: Sink<R>>(results: *const R, out: *mut O, n: usize) {
+        for i in 0..n {
+            // SAFETY: the caller's promise.
+            unsafe { *out.add(i) = O::store(*results.add(i)) };
+        }
+    }
+}
+
+/// Stores the results of a row that is not written in place.
 ///
 /// # Safety
-/// As `run_tile`, for the row that starts at `source` and `target`.
+/// The results are initialised, and their places are writable.
 #[inline(always)]
-unsafe fn run_blocks<T: Float, V: Vector<Elem = T>, S: FloatElement<Compute = T>, O: Sink<F::Result>, F: Lanes<T>>(
-    f: F,
-    tile: Tile<4>,
-    row: [*const T; 3],
-    source: [*const S; 3],
-    is_direct: [bool; 3],
-    is_fixed: [bool; 3],
-    advance: [usize; 3],
-    target: *mut O,
-) {
-    let mut gathered = [[const { std::mem::MaybeUninit::<T>::uninit() }; BLOCK]; 3];
-    let mut results = [F::NOTHING; BLOCK];
-    let out_is_direct = O::IS_DIRECT && tile.col_strides[0] == 1;
-    let mut first = 0;
-    while first < tile.cols {
-        let n = (tile.cols - first).min(BLOCK);
-        let mut args = row;
-        for k in 0..F::ARITY {
-            if is_fixed[k] {
-                continue;
-            }
-            let stride = tile.col_strides[k + 1];
-            // SAFETY: element `first` of the row.
-            let from = unsafe { source[k].offset(first as isize * stride) };
-            if is_direct[k] {
-                args[k] = from.cast();
-                continue;
-            }
-            if stride == 1 {
-                // A loop of its own, for the compiler to vectorise the conversion.
-                for (i, slot) in gathered[k][..n].iter_mut().enumerate() {
-                    // SAFETY: elements first..first + n of the row.
-                    slot.write(unsafe { *from.add(i) }.widen());
-                }
-            } else {
-                for (i, slot) in gathered[k][..n].iter_mut().enumerate() {
-                    // SAFETY: elements first..first + n of the row.
-                    slot.write(unsafe { *from.offset(i as isize * stride) }.widen());
-                }
-            }
-            args[k] = gathered[k].as_ptr().cast();
+unsafe fn store_strided<R: Copy, O: Sink<R>>(results: &[MaybeUninit<R>], out: *mut O, stride: isize) {
+    if stride == 1 {
+        // SAFETY: the caller's promise.
+        unsafe { store_run(results.as_ptr().cast(), out, results.len()) };
+    } else {
+        for (i, result) in results.iter().enumerate() {
+            // SAFETY: the caller's promise.
+            unsafe { *out.offset(i as isize * stride) = O::store(result.assume_init()) };
         }
-        // SAFETY: element `first` of the output row.
-        let to = unsafe { target.offset(first as isize * tile.col_strides[0]) };
-        if out_is_direct {
-            // SAFETY: every argument holds n numbers or a register, the output n results of its own type.
-            unsafe { strip::<T, V, F>(f, n, args, advance, to.cast()) };
-        } else {
-            // SAFETY: as above, into the buffer of BLOCK >= n results.
-            unsafe { strip::<T, V, F>(f, n, args, advance, results.as_mut_ptr()) };
-            for (i, &result) in results[..n].iter().enumerate() {
-                // SAFETY: elements first..first + n of the output row.
-                unsafe { *to.offset(i as isize * tile.col_strides[0]) = O::store(result) };
-            }
-        }
-        first += n;
     }
 }
 
@@ -255,10 +365,19 @@ unsafe fn run<T: Float, S: FloatElement<Compute = T>, O: Sink<F::Result>, F: Lan
     out: *mut O,
 ) {
     let pointers = Pointers(x, out);
+    // SAFETY: called on runs of elements that the geometry visits, or on buffers.
+    let strip = |n, args, advance, out| unsafe { strip::<T, F>(f, n, args, advance, out) };
+    let in_place = <S as FloatElement>::IS_DIRECT && O::IS_DIRECT && geometry.is_contiguous();
     geometry.for_each_tile(grain(cost), |tile| {
-        let pointers = &pointers;
-        // SAFETY: tiles lie inside the geometry.
-        unsafe { run_tile::<T, S, O, F>(f, pad(tile), pointers.0, pointers.1) };
+        let &Pointers(x, out) = &pointers;
+        if in_place {
+            let first = tile.offsets[0];
+            let args = x.map(|x| x.wrapping_offset(first).cast());
+            strip(tile.cols, args, [usize::MAX; 3], out.wrapping_offset(first).cast());
+        } else {
+            // SAFETY: tiles lie inside the geometry.
+            unsafe { run_tile::<T, S, F::Result, O>(&strip, F::ARITY, pad(tile), x, out) };
+        }
     });
 }
 

@@ -6,10 +6,9 @@ use std::ops::Range;
 /// The most dimensions a loop can have after dimensions of size 1 are dropped and neighbours merged.
 pub const MAX_DIMS: usize = 16;
 
-/// Tiles of loops in which some operand runs across the others: rows of a tile reuse the cache lines that its first
-/// row fetched.
-const TRANSPOSED_ROWS: usize = 16;
-const TRANSPOSED_COLS: usize = 64;
+/// Rows and columns of the tiles of loops in which some operand runs across the others: one cache line of `f32` each
+/// way, so that a tile uses up the lines that it fetches.
+pub(crate) const TRANSPOSED: usize = 16;
 
 /// The loop nest of an elementwise operation over `N` operands, the output first.
 ///
@@ -201,7 +200,7 @@ impl<'a, const N: usize> Walk<'a, N> {
                 row != 0 && row.unsigned_abs() < col.unsigned_abs()
             });
         let (tile_rows, tile_cols) = if is_transposed {
-            (rows.min(TRANSPOSED_ROWS), cols.min(TRANSPOSED_COLS))
+            (rows.min(TRANSPOSED), cols.min(TRANSPOSED))
         } else {
             let tile_cols = cols.min(grain);
             (rows.min((grain / tile_cols).max(1)), tile_cols)
