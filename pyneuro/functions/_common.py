@@ -47,7 +47,7 @@ def attach_methods(*families: ModuleType) -> None:
     """
     for family in families:
         for name, function in vars(family).items():
-            if not hasattr(function, _METHOD) or name.startswith("_"):
+            if not hasattr(function, _METHOD) or function.__module__ != family.__name__:
                 continue
             if name not in family.__all__:
                 raise ImportError(f"{family.__name__}.{name} is missing from __all__")

@@ -223,6 +223,8 @@ def movedim(input: Tensor, source: int | Sequence[int], destination: int | Seque
             "movedim: source and destination must name as many dims, each once, "
             f"got {source} and {destination}"
         )
+    if ndim == 0:
+        return input
     order = [d for d in range(ndim) if d not in sources]
     for target, moved in sorted(zip(targets, sources, strict=True)):
         order.insert(target, moved)
@@ -296,9 +298,11 @@ def roll(input: Tensor, shifts: int | Sequence[int], dims: Dims = None) -> Tenso
         raise ValueError(
             f"roll: one shift per dim is required, got {len(all_shifts)} shifts and {len(all_dims)} dims"
         )
+    if not input.shape and all_dims:
+        raise IndexError(f"roll: dims must be empty for a 0-d tensor, got {tuple(all_dims)}")
     for shift, dim in zip(all_shifts, all_dims, strict=True):
         at = wrap_dim("roll", dim, len(input.shape))
-        length = input.shape[at] if input.shape else 0
+        length = input.shape[at]
         if length and shift % length:
             cut = length - shift % length
             parts = [narrow(input, at, cut, length - cut), narrow(input, at, 0, cut)]

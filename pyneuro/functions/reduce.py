@@ -420,10 +420,12 @@ def logsumexp(
     """log Σ exp(x) over `dim`, without overflow.
 
     >>> pn.logsumexp(pn.tensor([1000.0, 1000.0]), dim=0)
-    tensor(1000.6931)
+    tensor(1000.6932)
     """
     dims = pick_dims("logsumexp", dim, axis)
     keepdim = pick_keepdim("logsumexp", keepdim, keepdims)
+    if input.numel() == 0:  # there is no maximum, and nothing to overflow
+        return ops["log"](_core.sum(ops["exp"](input), dims, keepdim, None))
     # Shifting by the maximum changes nothing mathematically, so no gradient flows through it; an infinite
     # maximum is not subtracted, because inf - inf is NaN.
     shift = _core.amax(input.detach(), dims, True)
