@@ -23,9 +23,7 @@ class Case:
     flops: float = 0.0  # of one step, where a share of the multiply-add peak means something
 
 
-def toolbox(
-    lib: ModuleType, nn: ModuleType, functional: ModuleType, optim: ModuleType
-) -> SimpleNamespace:
+def toolbox(lib: ModuleType, nn: ModuleType, functional: ModuleType, optim: ModuleType) -> SimpleNamespace:
     """What a case's setup gets: the library, its parts, and seeded data."""
     rng = np.random.default_rng(0)
     return SimpleNamespace(

@@ -43,9 +43,7 @@ class Worker:
     def __init__(self, python: str, lib: str) -> None:
         self.python, self.lib = python, lib
         command = [python, str(HERE / "worker.py"), lib]
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def ask(self, question: object) -> dict[str, Any]:
         assert self.process.stdin and self.process.stdout
@@ -118,9 +116,7 @@ def bench_case(index: int, workers: list[Worker], rounds: int) -> dict[str, Any]
     if len(workers) > 1 and all(times):
         ratio = statistics.median(a / b for a, b in zip(*times, strict=False))
     share = f"{statistics.median(shares):6.1%} of peak" if shares else ""
-    print_row(
-        case.name, [shown(m) for m in medians], ratio, verdict(ratio, case.budget), share, error
-    )
+    print_row(case.name, [shown(m) for m in medians], ratio, verdict(ratio, case.budget), share, error)
     return {"name": case.name, "values": medians, "ratio": ratio, "share": shares, "error": error}
 
 
@@ -132,9 +128,7 @@ def print_row(name: str, cells: list[str], ratio: float | None, *notes: str) -> 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument(
-        "--only", default="", help="words; a case runs if its group or name contains one"
-    )
+    parser.add_argument("--only", default="", help="words; a case runs if its group or name contains one")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", type=Path, help="write the figures there as well")
     args = parser.parse_args()

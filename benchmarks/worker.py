@@ -48,9 +48,7 @@ def main(name: str) -> None:
             index = int(line)
             try:
                 if index not in steps:
-                    steps = {
-                        index: CASES[index].setup(tools)
-                    }  # the last case's memory is given back
+                    steps = {index: CASES[index].setup(tools)}  # the last case's memory is given back
                 answer = {"seconds": median_time(steps[index])}
             except Exception as error:  # a library that lacks something is a result, not a crash
                 answer = {"error": f"{type(error).__name__}: {error}"}

@@ -99,9 +99,7 @@ def train(
         schedule.step()
         history += losses
         accuracy = float((predict(model, images)[0] == labels).mean())
-        print(
-            f"epoch {epoch:2}/{epochs}  loss {np.mean(losses):.4f}  test accuracy {accuracy:7.2%}"
-        )
+        print(f"epoch {epoch:2}/{epochs}  loss {np.mean(losses):.4f}  test accuracy {accuracy:7.2%}")
     return history
 
 
@@ -115,9 +113,7 @@ def print_confusion(labels: np.ndarray, predicted: np.ndarray) -> None:
         print(f"  {digit}  " + "".join(f"{n:4}" if n else "   ." for n in row))
 
 
-def draw(
-    images: np.ndarray, labels: np.ndarray, predicted: np.ndarray, history: list[float], path: Path
-) -> None:
+def draw(images: np.ndarray, labels: np.ndarray, predicted: np.ndarray, history: list[float], path: Path) -> None:
     """Twenty test digits with their predictions (mistakes first, in red), and the loss curve."""
     chosen = np.argsort(labels == predicted, kind="stable")[:20]
     figure = plt.figure(figsize=(12, 5), layout="constrained")
@@ -133,9 +129,7 @@ def draw(
     axes.plot(history, color="tab:blue", alpha=0.3, linewidth=1, label="each step")
     window = max(len(history) // 40, 1)
     mean = np.convolve(history, np.ones(window) / window, mode="valid")
-    axes.plot(
-        np.arange(window - 1, len(history)), mean, color="tab:blue", label=f"mean of {window}"
-    )
+    axes.plot(np.arange(window - 1, len(history)), mean, color="tab:blue", label=f"mean of {window}")
     axes.set(xlabel="step", ylabel="cross-entropy", yscale="log")
     axes.legend()
     right.suptitle("training loss")
@@ -159,9 +153,7 @@ def main() -> None:
     labels = test_labels.numpy()
     model = LeNet().to(args.device)
     size = sum(p.numel() for p in model.parameters())
-    print(
-        f"LeNet with {size:,} parameters on {args.device}; {len(labels)} of 1797 digits held back"
-    )
+    print(f"LeNet with {size:,} parameters on {args.device}; {len(labels)} of 1797 digits held back")
 
     start = time.perf_counter()
     history = train(model, loader, args.epochs, args.device, (images.to(args.device), labels))

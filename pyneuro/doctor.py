@@ -54,9 +54,7 @@ def check_cpu() -> Iterator[Finding]:
     isa = pn.cpu.isa()
     forced = os.environ.get("PYNEURO_ISA")
     how = f"forced by PYNEURO_ISA={forced}" if forced else "the best this CPU has"
-    yield Finding(
-        "note" if isa == "scalar" or forced else "ok", f"CPU kernels: {names[isa]} ({how})"
-    )
+    yield Finding("note" if isa == "scalar" or forced else "ok", f"CPU kernels: {names[isa]} ({how})")
     threads, cores = pn.get_num_threads(), os.cpu_count()
     reason = "" if threads == cores else " (affinity, cgroup quota or PYNEURO_NUM_THREADS)"
     yield Finding("ok", f"threads: {threads} of {cores} cores{reason}")
@@ -70,9 +68,7 @@ def check_gpu() -> Iterator[Finding]:
         yield Finding("missing", f"GPU: {pn.gpu.why_unavailable()}", _driver_advice())
         return
     for adapter in adapters:
-        yield Finding(
-            "ok", f"gpu:{adapter.index}: {adapter.name}, {adapter.backend}, {adapter.driver}"
-        )
+        yield Finding("ok", f"gpu:{adapter.index}: {adapter.name}, {adapter.backend}, {adapter.driver}")
         if adapter.is_software:
             yield Finding(
                 "note",
@@ -98,9 +94,7 @@ def _compare(device: str, name: str) -> Finding:
     worst = float(np.abs(got - wanted).max())
     if not worst < 1e-3:
         return Finding("broken", f"{name} computes wrong numbers: a gradient is off by {worst:.3g}")
-    return Finding(
-        "ok", f"{name} computes: a matrix product, tanh and their gradients agree with NumPy"
-    )
+    return Finding("ok", f"{name} computes: a matrix product, tanh and their gradients agree with NumPy")
 
 
 def _driver_advice() -> str:
@@ -119,9 +113,7 @@ def _driver_advice() -> str:
     nodes = sorted(Path("/dev/dri").glob("renderD*")) if Path("/dev/dri").is_dir() else []
     closed = [str(node) for node in nodes if not os.access(node, os.R_OK | os.W_OK)]
     if closed:
-        advice.append(
-            f"you may not open {closed[0]}: add yourself to the group that owns it (render or video)"
-        )
+        advice.append(f"you may not open {closed[0]}: add yourself to the group that owns it (render or video)")
     return "; ".join(advice)
 
 

@@ -103,15 +103,9 @@ def method_stub(name: str, function: ast.FunctionDef) -> str:
 
 def rust_methods(stub: str) -> set[str]:
     """The names that class Tensor defines outside the generated part."""
-    (tensor,) = (
-        n for n in ast.parse(stub).body if isinstance(n, ast.ClassDef) and n.name == "Tensor"
-    )
+    (tensor,) = (n for n in ast.parse(stub).body if isinstance(n, ast.ClassDef) and n.name == "Tensor")
     names = {n.name for n in tensor.body if isinstance(n, ast.FunctionDef)}
-    return names | {
-        n.target.id
-        for n in tensor.body
-        if isinstance(n, ast.AnnAssign) and isinstance(n.target, ast.Name)
-    }
+    return names | {n.target.id for n in tensor.body if isinstance(n, ast.AnnAssign) and isinstance(n.target, ast.Name)}
 
 
 def new_stub(families: list[Family]) -> str:

@@ -84,9 +84,7 @@ def pick_dim(op: str, dim: Any, axis: Any) -> Any:
     if axis is None:
         return dim
     if dim is not None and not isinstance(dim, Default):
-        raise TypeError(
-            f"{op}: dim and axis name one argument, got both dim={dim!r} and axis={axis!r}"
-        )
+        raise TypeError(f"{op}: dim and axis name one argument, got both dim={dim!r} and axis={axis!r}")
     return axis
 
 

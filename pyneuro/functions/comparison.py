@@ -6,10 +6,13 @@ each function is also a method.
 
 from __future__ import annotations
 
+from typing import overload
+
 from pyneuro._core import Tensor, ops
 from pyneuro._typing import TensorOrNumber
 from pyneuro.functions._common import elementwise, tensor_method
 from pyneuro.functions.creation import finfo
+from pyneuro.functions.index import nonzero
 
 __all__ = [
     "eq", "ne", "not_equal", "lt", "less", "le", "less_equal", "gt", "greater", "ge", "greater_equal",
@@ -160,9 +163,7 @@ def equal(input: Tensor, other: Tensor) -> bool:
 
 
 @elementwise
-def nan_to_num(
-    input: Tensor, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None
-) -> Tensor:
+def nan_to_num(input: Tensor, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None) -> Tensor:
     """Replace NaN and infinities by numbers (infinities by the dtype's largest, where not given).
 
     >>> pn.nan_to_num(pn.tensor([1.0, float("nan"), float("inf")]), posinf=9.0)
@@ -259,6 +260,10 @@ def bitwise_not(input: Tensor) -> Tensor:
     return ops["bitwise_not"](input)
 
 
+@overload
+def where(condition: Tensor) -> tuple[Tensor, ...]: ...
+@overload
+def where(condition: Tensor, input: TensorOrNumber, other: TensorOrNumber) -> Tensor: ...
 def where(
     condition: Tensor, input: TensorOrNumber | None = None, other: TensorOrNumber | None = None
 ) -> Tensor | tuple[Tensor, ...]:
@@ -274,6 +279,10 @@ def where(
     >>> pn.where(pn.tensor([True, False]), pn.tensor([1.0, 2.0]), 0.0)
     tensor([1., 0.])
     """
+    if input is None and other is None:
+        return nonzero(condition, as_tuple=True)
+    if input is None or other is None:
+        raise TypeError("where: both input and other are required, or neither")
     return ops["where"](condition, input, other)
 
 

@@ -74,7 +74,7 @@ def asarray(
     return tracked(make(obj, dtype, device), requires_grad)
 
 
-# ---- filled ----------------------------------------------------------------------------------
+# ---- filled ----------------------------------------------------------------------------------------------------------
 
 
 def full(
@@ -94,9 +94,7 @@ def full(
     return tracked(_core.full(shape, fill_value, dtype, device), requires_grad)
 
 
-def zeros(
-    *size: Any, dtype: DType | None = None, device: Device = None, requires_grad: bool = False
-) -> Tensor:
+def zeros(*size: Any, dtype: DType | None = None, device: Device = None, requires_grad: bool = False) -> Tensor:
     """All 0; the size as numbers or as one sequence.
 
     >>> pn.zeros(2)
@@ -105,9 +103,7 @@ def zeros(
     return tracked(_core.full(shape_of("zeros", size), 0.0, dtype, device), requires_grad)
 
 
-def ones(
-    *size: Any, dtype: DType | None = None, device: Device = None, requires_grad: bool = False
-) -> Tensor:
+def ones(*size: Any, dtype: DType | None = None, device: Device = None, requires_grad: bool = False) -> Tensor:
     """All 1; the size as numbers or as one sequence.
 
     >>> pn.ones((1, 2))
@@ -116,9 +112,7 @@ def ones(
     return tracked(_core.full(shape_of("ones", size), 1.0, dtype, device), requires_grad)
 
 
-def empty(
-    *size: Any, dtype: DType | None = None, device: Device = None, requires_grad: bool = False
-) -> Tensor:
+def empty(*size: Any, dtype: DType | None = None, device: Device = None, requires_grad: bool = False) -> Tensor:
     """Of the given size, with unspecified contents.
 
     >>> pn.empty(2, 3).shape
@@ -190,7 +184,7 @@ def empty_like(
     return tracked(made, requires_grad)
 
 
-# ---- ranges and grids ------------------------------------------------------------------------
+# ---- ranges and grids ------------------------------------------------------------------------------------------------
 
 
 def arange(
@@ -291,30 +285,21 @@ def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
     """
     if indexing not in ("ij", "xy"):
         raise ValueError(f'meshgrid: indexing must be "ij" or "xy", got {indexing!r}')
-    vectors = (
-        list(tensors[0])
-        if len(tensors) == 1 and not isinstance(tensors[0], Tensor)
-        else list(tensors)
-    )
+    vectors = list(tensors[0]) if len(tensors) == 1 and not isinstance(tensors[0], Tensor) else list(tensors)
     if any(len(v.shape) > 1 for v in vectors):
-        raise ValueError(
-            f"meshgrid: vectors are required, got shapes {[tuple(v.shape) for v in vectors]}"
-        )
+        raise ValueError(f"meshgrid: vectors are required, got shapes {[tuple(v.shape) for v in vectors]}")
     exchange = indexing == "xy" and len(vectors) >= 2
     if exchange:
         vectors[:2] = vectors[1::-1]
     shape = [v.numel() for v in vectors]
-    spread = (
-        _core.reshape(v, [n if i == k else 1 for i, n in enumerate(shape)])
-        for k, v in enumerate(vectors)
-    )
+    spread = (_core.reshape(v, [n if i == k else 1 for i, n in enumerate(shape)]) for k, v in enumerate(vectors))
     grids = [_core.expand(v, shape) for v in spread]
     if exchange:
         grids[:2] = grids[1::-1]
     return tuple(grids)
 
 
-# ---- shapes and dtypes -----------------------------------------------------------------------
+# ---- shapes and dtypes -----------------------------------------------------------------------------------------------
 
 
 def broadcast_shapes(*shapes: Sequence[int] | int) -> tuple[int, ...]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from pyneuro._core import Tensor, ops
 from pyneuro._typing import Number, TensorOrNumber
-from pyneuro.functions._common import elementwise
+from pyneuro.functions._common import elementwise, tensor_method
 
 __all__ = [
     # signs and rounding
@@ -30,7 +30,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-# ---- signs and rounding ----------------------------------------------------------------------
+# ---- signs and rounding ----------------------------------------------------------------------------------------------
 
 
 @elementwise
@@ -53,7 +53,7 @@ def neg(input: Tensor) -> Tensor:
     return ops["neg"](input)
 
 
-@elementwise
+@tensor_method
 def positive(input: Tensor) -> Tensor:
     """Return the tensor itself, as `+x` does.
 
@@ -130,7 +130,7 @@ def frac(input: Tensor) -> Tensor:
     return ops["sub"](input, ops["trunc"](input))
 
 
-# ---- powers, exponentials, logarithms --------------------------------------------------------
+# ---- powers, exponentials, logarithms --------------------------------------------------------------------------------
 
 
 @elementwise
@@ -243,7 +243,7 @@ def log1p(input: Tensor) -> Tensor:
     return ops["log1p"](input)
 
 
-# ---- trigonometry ----------------------------------------------------------------------------
+# ---- trigonometry ----------------------------------------------------------------------------------------------------
 
 
 @elementwise
@@ -376,7 +376,7 @@ def atanh(input: Tensor) -> Tensor:
     return ops["atanh"](input)
 
 
-# ---- activations and special functions -------------------------------------------------------
+# ---- activations and special functions -------------------------------------------------------------------------------
 
 
 @elementwise
@@ -419,7 +419,7 @@ def erfc(input: Tensor) -> Tensor:
     return ops["erfc"](input)
 
 
-# ---- two operands ----------------------------------------------------------------------------
+# ---- two operands ----------------------------------------------------------------------------------------------------
 
 
 @elementwise
@@ -551,13 +551,11 @@ def minimum(input: Tensor, other: TensorOrNumber) -> Tensor:
     return ops["minimum"](input, other)
 
 
-# ---- three operands --------------------------------------------------------------------------
+# ---- three operands --------------------------------------------------------------------------------------------------
 
 
 @elementwise
-def clamp(
-    input: Tensor, min: TensorOrNumber | None = None, max: TensorOrNumber | None = None
-) -> Tensor:
+def clamp(input: Tensor, min: TensorOrNumber | None = None, max: TensorOrNumber | None = None) -> Tensor:
     """Limit each element to [min, max]; the gradient is 0 where a limit acts.
 
     Args:
@@ -605,7 +603,7 @@ def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Number = 
     return add(input, ops["div"](tensor1, tensor2), alpha=value)
 
 
-# ---- other names of the same functions -------------------------------------------------------
+# ---- other names of the same functions -------------------------------------------------------------------------------
 
 absolute = abs
 negative = neg

@@ -6,6 +6,8 @@ Indices are of any integer dtype; one outside the tensor is an IndexError. Gradi
 
 from __future__ import annotations
 
+from typing import Literal, overload
+
 from pyneuro import _core
 from pyneuro._core import Tensor, ops
 from pyneuro._typing import TensorOrNumber
@@ -45,9 +47,7 @@ def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
 
 
 @tensor_method
-def take_along_dim(
-    input: Tensor, indices: Tensor, dim: int | None = None, *, axis: int | None = None
-) -> Tensor:
+def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None, *, axis: int | None = None) -> Tensor:
     """`gather` with the other dims broadcast together; without `dim` on the flattened tensors.
 
     >>> x = pn.tensor([[3, 1], [2, 4]])
@@ -141,6 +141,12 @@ def masked_select(input: Tensor, mask: Tensor) -> Tensor:
     return _core.masked_select(input, mask)
 
 
+@overload
+def nonzero(input: Tensor, *, as_tuple: Literal[False] = False) -> Tensor: ...
+@overload
+def nonzero(input: Tensor, *, as_tuple: Literal[True]) -> tuple[Tensor, ...]: ...
+@overload
+def nonzero(input: Tensor, *, as_tuple: bool) -> Tensor | tuple[Tensor, ...]: ...
 @tensor_method
 def nonzero(input: Tensor, *, as_tuple: bool = False) -> Tensor | tuple[Tensor, ...]:
     """Where the elements are non-zero: one row of indices each, in row-major order. On the CPU only.
@@ -190,9 +196,7 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     if count:
         low, high = (int(f(tensor, None, False).item()) for f in (_core.amin, _core.amax))
         if low < 0 or high >= num_classes:
-            raise IndexError(
-                f"one_hot: indices must be in [0, {num_classes - 1}], got {low if low < 0 else high}"
-            )
+            raise IndexError(f"one_hot: indices must be in [0, {num_classes - 1}], got {low if low < 0 else high}")
     classes = _core.arange(0, num_classes, 1, dtype=tensor.dtype, device=tensor.device)
     column = _core.reshape(tensor, [*tensor.shape, 1])
     return ops["eq"](column, classes).to(_core.int64)

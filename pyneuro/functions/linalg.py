@@ -68,9 +68,7 @@ def mv(input: Tensor, vec: Tensor) -> Tensor:
     >>> pn.mv(pn.tensor([[1, 2], [3, 4]]), pn.tensor([1, 1]))
     tensor([3, 7])
     """
-    _need(
-        "mv", "a matrix and a vector are", len(input.shape) == 2 and len(vec.shape) == 1, input, vec
-    )
+    _need("mv", "a matrix and a vector are", len(input.shape) == 2 and len(vec.shape) == 1, input, vec)
     return _core.matmul(input, vec)
 
 
@@ -118,9 +116,7 @@ def _scaled_sum(input: Tensor, product: Tensor, beta: Number, alpha: Number) -> 
 
 
 @tensor_method
-def addmm(
-    input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: Number = 1, alpha: Number = 1
-) -> Tensor:
+def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: Number = 1, alpha: Number = 1) -> Tensor:
     """beta · input + alpha · (mat1 @ mat2); `input` broadcasts.
 
     >>> pn.addmm(pn.tensor([1, 1]), pn.tensor([[1, 2]]), pn.tensor([[1, 0], [0, 1]]))
@@ -130,9 +126,7 @@ def addmm(
 
 
 @tensor_method
-def addmv(
-    input: Tensor, mat: Tensor, vec: Tensor, *, beta: Number = 1, alpha: Number = 1
-) -> Tensor:
+def addmv(input: Tensor, mat: Tensor, vec: Tensor, *, beta: Number = 1, alpha: Number = 1) -> Tensor:
     """beta · input + alpha · (mat @ vec).
 
     >>> pn.addmv(pn.tensor([1]), pn.tensor([[1, 2]]), pn.tensor([3, 4]))
@@ -142,9 +136,7 @@ def addmv(
 
 
 @tensor_method
-def baddbmm(
-    input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Number = 1, alpha: Number = 1
-) -> Tensor:
+def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Number = 1, alpha: Number = 1) -> Tensor:
     """beta · input + alpha · (batch1 @ batch2), matrix by matrix.
 
     >>> pn.baddbmm(pn.zeros(2, 3, 5), pn.ones(2, 3, 4), pn.ones(2, 4, 5)).sum()

@@ -56,9 +56,7 @@ def where(input: Tensor, condition: Tensor, other: TensorOrNumber) -> Tensor:
 
 
 @tensor_method
-def uniform_(
-    input: Tensor, low: float = 0.0, high: float = 1.0, *, generator: Generator | None = None
-) -> Tensor:
+def uniform_(input: Tensor, low: float = 0.0, high: float = 1.0, *, generator: Generator | None = None) -> Tensor:
     """Fill with numbers uniform in [low, high).
 
     >>> pn.zeros(2).uniform_(3.0, 3.0)
@@ -71,9 +69,7 @@ def uniform_(
 
 
 @tensor_method
-def normal_(
-    input: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None
-) -> Tensor:
+def normal_(input: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None) -> Tensor:
     """Fill with normal numbers.
 
     >>> pn.zeros(2).normal_(5.0, 0.0)
@@ -86,9 +82,7 @@ def normal_(
 
 
 @tensor_method
-def random_(
-    input: Tensor, low: int, high: int | None = None, *, generator: Generator | None = None
-) -> Tensor:
+def random_(input: Tensor, low: int, high: int | None = None, *, generator: Generator | None = None) -> Tensor:
     """Fill with integers uniform in [low, high), or in [0, low).
 
     >>> bool((pn.zeros(9).random_(4) < 4).all())

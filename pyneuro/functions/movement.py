@@ -40,7 +40,7 @@ __all__ = [
 _FIRST = Default(0)
 
 
-# ---- one shape for another -------------------------------------------------------------------
+# ---- one shape for another -------------------------------------------------------------------------------------------
 
 
 @tensor_method
@@ -68,9 +68,7 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     shape = list(input.shape) or [1]
     first, last = (wrap_dim("flatten", d, len(shape)) for d in (start_dim, end_dim))
     if first > last:
-        raise ValueError(
-            f"flatten: start_dim must not be after end_dim, got {start_dim} and {end_dim}"
-        )
+        raise ValueError(f"flatten: start_dim must not be after end_dim, got {start_dim} and {end_dim}")
     merged = math.prod(shape[first : last + 1])
     return _core.reshape(input, [*shape[:first], merged, *shape[last + 1 :]])
 
@@ -116,9 +114,7 @@ def squeeze(input: Tensor, dim: Dims = None, *, axis: Dims = None) -> Tensor:
     """
     shape = input.shape
     dims = pick_dims("squeeze", dim, axis)
-    chosen = (
-        range(len(shape)) if dims is None else {wrap_dim("squeeze", d, len(shape)) for d in dims}
-    )
+    chosen = range(len(shape)) if dims is None else {wrap_dim("squeeze", d, len(shape)) for d in dims}
     return _core.reshape(input, [n for i, n in enumerate(shape) if n != 1 or i not in chosen])
 
 
@@ -179,7 +175,7 @@ def broadcast_tensors(*tensors: Tensor) -> tuple[Tensor, ...]:
     return tuple(_core.expand(t, list(size)) for t in tensors)
 
 
-# ---- order of dims and of elements -----------------------------------------------------------
+# ---- order of dims and of elements -----------------------------------------------------------------------------------
 
 
 @tensor_method
@@ -220,8 +216,7 @@ def movedim(input: Tensor, source: int | Sequence[int], destination: int | Seque
     targets = [wrap_dim("movedim", d, ndim) for d in targets]
     if not len(sources) == len(targets) == len(set(sources)) == len(set(targets)):
         raise ValueError(
-            "movedim: source and destination must name as many dims, each once, "
-            f"got {source} and {destination}"
+            f"movedim: source and destination must name as many dims, each once, got {source} and {destination}"
         )
     if ndim == 0:
         return input
@@ -295,9 +290,7 @@ def roll(input: Tensor, shifts: int | Sequence[int], dims: Dims = None) -> Tenso
     all_shifts = [shifts] if isinstance(shifts, int) else list(shifts)
     all_dims = [dims] if isinstance(dims, int) else list(dims)
     if len(all_shifts) != len(all_dims):
-        raise ValueError(
-            f"roll: one shift per dim is required, got {len(all_shifts)} shifts and {len(all_dims)} dims"
-        )
+        raise ValueError(f"roll: one shift per dim is required, got {len(all_shifts)} shifts and {len(all_dims)} dims")
     if not input.shape and all_dims:
         raise IndexError(f"roll: dims must be empty for a 0-d tensor, got {tuple(all_dims)}")
     for shift, dim in zip(all_shifts, all_dims, strict=True):
@@ -332,7 +325,7 @@ def rot90(input: Tensor, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
     return _core.flip(turned, [a if k == 1 else b])
 
 
-# ---- joining and repeating -------------------------------------------------------------------
+# ---- joining and repeating -------------------------------------------------------------------------------------------
 
 
 def cat(tensors: Sequence[Tensor], dim: int = _FIRST, *, axis: int | None = None) -> Tensor:
@@ -389,9 +382,7 @@ def repeat_dims(op: str, input: Tensor, counts: list[int]) -> Tensor:
     """What `tile` and `Tensor.repeat` share: one count per dim, more counts add dims in front."""
     shape = list(input.shape)
     if len(counts) < len(shape) or min(counts, default=0) < 0:
-        raise ValueError(
-            f"{op}: a count >= 0 for each of the {len(shape)} dims is required, got {tuple(counts)}"
-        )
+        raise ValueError(f"{op}: a count >= 0 for each of the {len(shape)} dims is required, got {tuple(counts)}")
     shape = [1] * (len(counts) - len(shape)) + shape
     # (a, b) -> (1, a, 1, b) -> (m, a, n, b) -> (m a, n b)
     spread = [n for length in shape for n in (1, length)]
@@ -418,16 +409,12 @@ def repeat_interleave(input: Tensor, repeats: int | Tensor, dim: int | None = No
     length = input.shape[at]
     counts = [repeats] * length if isinstance(repeats, int) else repeats.tolist()
     if not isinstance(counts, list) or len(counts) != length or min(counts, default=0) < 0:
-        raise ValueError(
-            f"repeat_interleave: one count >= 0 for each of {length} indices is required, got {repeats}"
-        )
+        raise ValueError(f"repeat_interleave: one count >= 0 for each of {length} indices is required, got {repeats}")
     index = [i for i, count in enumerate(counts) for _ in range(count)]
-    return _core.index_select(
-        input, at, _core.tensor(index, dtype=_core.int64, device=input.device)
-    )
+    return _core.index_select(input, at, _core.tensor(index, dtype=_core.int64, device=input.device))
 
 
-# ---- parts -----------------------------------------------------------------------------------
+# ---- parts -----------------------------------------------------------------------------------------------------------
 
 
 @tensor_method
@@ -466,9 +453,7 @@ def split(
 
 
 @tensor_method
-def chunk(
-    input: Tensor, chunks: int, dim: int = _FIRST, *, axis: int | None = None
-) -> tuple[Tensor, ...]:
+def chunk(input: Tensor, chunks: int, dim: int = _FIRST, *, axis: int | None = None) -> tuple[Tensor, ...]:
     """Cut into at most `chunks` parts of equal length (the last may be shorter).
 
     >>> [part.tolist() for part in pn.chunk(pn.arange(5), 2)]
@@ -500,9 +485,7 @@ def tensor_split(
     """
     at = wrap_dim("tensor_split", pick_dim("tensor_split", dim, axis), len(input.shape))
     if not input.shape:
-        raise ValueError(
-            "tensor_split: a tensor with at least one dim is required, got a 0-d tensor"
-        )
+        raise ValueError("tensor_split: a tensor with at least one dim is required, got a 0-d tensor")
     length = input.shape[at]
     if isinstance(indices_or_sections, int):
         n = indices_or_sections

@@ -201,9 +201,7 @@ def normal(
 
 
 @tensor_method
-def bernoulli(
-    input: Tensor, p: float | None = None, *, generator: Generator | None = None
-) -> Tensor:
+def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | None = None) -> Tensor:
     """1 with the probability that stands in the element (or with `p` in each), else 0.
 
     >>> pn.bernoulli(pn.tensor([0.0, 1.0]))
@@ -234,8 +232,7 @@ def multinomial(
     """
     if not 1 <= len(input.shape) <= 2 or not input.is_floating_point():
         raise ValueError(
-            "multinomial: floating-point weights of 1 or 2 dims are required, "
-            f"got {input.dtype} {tuple(input.shape)}"
+            f"multinomial: floating-point weights of 1 or 2 dims are required, got {input.dtype} {tuple(input.shape)}"
         )
     weights = input.detach()
     positive = ops["gt"](weights, 0)
@@ -244,9 +241,7 @@ def multinomial(
     if not available or not bool(_core.all(valid, None, False).item()):
         raise ValueError("multinomial: finite weights >= 0 with a positive sum are required")
     if num_samples < 1 or (not replacement and num_samples > available):
-        raise ValueError(
-            f"multinomial: num_samples must be in [1, {available}] without replacement, got {num_samples}"
-        )
+        raise ValueError(f"multinomial: num_samples must be in [1, {available}] without replacement, got {num_samples}")
     # The largest of log w + Gumbel noise is an index drawn with probability w / Σ w; the k largest are k draws
     # without replacement.
     copies = [num_samples] if replacement else []

@@ -9,6 +9,7 @@ result never depends on the number of threads; float16 and bfloat16 accumulate i
 from __future__ import annotations
 
 import math
+from typing import overload
 
 from pyneuro import _core
 from pyneuro._core import Tensor, ops
@@ -86,6 +87,33 @@ def prod(
     return _core.prod(input, pick_dims("prod", dim, axis), keepdim, dtype)
 
 
+@overload
+def max(
+    input: Tensor,
+    dim: Tensor | None = None,
+    keepdim: bool = False,
+    *,
+    axis: None = None,
+    keepdims: bool | None = None,
+) -> Tensor: ...
+@overload
+def max(
+    input: Tensor,
+    dim: int,
+    keepdim: bool = False,
+    *,
+    axis: None = None,
+    keepdims: bool | None = None,
+) -> ValuesIndices: ...
+@overload
+def max(
+    input: Tensor,
+    dim: None = None,
+    keepdim: bool = False,
+    *,
+    axis: int,
+    keepdims: bool | None = None,
+) -> ValuesIndices: ...
 @tensor_method
 def max(
     input: Tensor,
@@ -119,6 +147,33 @@ def max(
     return ValuesIndices(*_core.max_dim(input, dim, keepdim))
 
 
+@overload
+def min(
+    input: Tensor,
+    dim: Tensor | None = None,
+    keepdim: bool = False,
+    *,
+    axis: None = None,
+    keepdims: bool | None = None,
+) -> Tensor: ...
+@overload
+def min(
+    input: Tensor,
+    dim: int,
+    keepdim: bool = False,
+    *,
+    axis: None = None,
+    keepdims: bool | None = None,
+) -> ValuesIndices: ...
+@overload
+def min(
+    input: Tensor,
+    dim: None = None,
+    keepdim: bool = False,
+    *,
+    axis: int,
+    keepdims: bool | None = None,
+) -> ValuesIndices: ...
 @tensor_method
 def min(
     input: Tensor,
@@ -179,9 +234,7 @@ def amin(
 
 
 @tensor_method
-def aminmax(
-    input: Tensor, *, dim: int | None = None, keepdim: bool = False
-) -> tuple[Tensor, Tensor]:
+def aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False) -> tuple[Tensor, Tensor]:
     """`(amin, amax)` over one dim, or over all.
 
     >>> low, high = pn.aminmax(pn.tensor([3, 1, 2]))
@@ -280,9 +333,7 @@ def std(
     >>> pn.std(pn.tensor([1.0, 2.0, 3.0]))
     tensor(1.)
     """
-    variance = var(
-        input, dim, unbiased, keepdim, correction=correction, axis=axis, keepdims=keepdims
-    )
+    variance = var(input, dim, unbiased, keepdim, correction=correction, axis=axis, keepdims=keepdims)
     return ops["sqrt"](variance)
 
 
