@@ -1,0 +1,58 @@
+//! The op list, by family.  [`list`] is all of it.
+
+pub mod attrs;
+pub mod creation;
+pub mod elementwise;
+pub mod expr;
+pub mod movement;
+pub mod reduce;
+
+pub use creation::{arange, full};
+pub use elementwise::cast;
+pub use movement::*;
+pub use reduce::sum_to;
+
+use crate::error::Result;
+use crate::op::{Attrs, Grads, OpDef, call1};
+use crate::tensor::Tensor;
+use smallvec::smallvec;
+
+/// Every op, each once: what the documentation, the bindings and the tests are generated from.
+pub fn list() -> impl Iterator<Item = &'static OpDef> {
+    let elementwise = elementwise::all().map(|(def, _)| def);
+    elementwise.chain([&elementwise::CAST]).chain([movement::ALL, creation::ALL, reduce::ALL].into_iter().flatten().copied())
+}
+
+/// The gradient of an op's only output.
+#[inline]
+pub(crate) fn g(grads: &[Option<Tensor>]) -> &Tensor {
+    grads[0].as_ref().expect("a node with one output runs when that output has a gradient")
+}
+
+/// The gradients of an op with one input.
+#[inline]
+pub(crate) fn one(grad: Result<Tensor>) -> Result<Grads> {
+    Ok(smallvec![Some(grad?)])
+}
+
+/// `a + b`.
+#[inline]
+pub fn add(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    call1(&elementwise::ADD, Attrs::None, &[a, b])
+}
+
+/// `a * b`.
+#[inline]
+pub fn mul(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    call1(&elementwise::MUL, Attrs::None, &[a, b])
+}
+
+/// A number that gives way to the dtype of the tensor beside it.
+pub fn scalar_like(value: f64, beside: &Tensor) -> Result<Tensor> {
+    Tensor::scalar(value, beside.dtype().to_float())
+}
+
+/// `t` times a number.
+pub fn mul_scalar(t: &Tensor, value: f64) -> Result<Tensor> {
+    mul(t, &scalar_like(value, t)?)
+}

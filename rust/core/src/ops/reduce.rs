@@ -1,0 +1,422 @@
+//! Reductions over some or all dimensions.
+
+use super::attrs::{Dims, Reduce};
+use super::elementwise::{EQ, NE};
+use super::expr::Expr;
+use super::{cast, g, movement, one};
+use crate::dtype::{Category, DType};
+use crate::error::Result;
+use crate::layout::{Shape, normalize_dim};
+use crate::op::{Attrs, Cpu, Gpu, Grads, Meta, Metas, OpDef, Saves, Tensors, Vjp, VjpCtx, call, call1};
+use crate::tensor::Tensor;
+use crate::{attrs, dispatch, ensure};
+use smallvec::{SmallVec, smallvec};
+
+/// Every op of this file.
+pub const ALL: &[&OpDef] = &[&SUM, &MEAN, &PROD, &AMAX, &AMIN, &ANY, &ALL_TRUE, &ARGMAX, &ARGMIN, &MAX, &MIN, &VAR];
+
+// ------------------------------------------------------------------------------------------------------------- shapes
+
+/// Makes the dims of a reduction non-negative, unique and sorted, and gives the result's shape.
+fn normalize(name: &str, r: &mut Reduce, shape: &[usize]) -> Result<Shape> {
+    let mut dims: Dims = match &r.dims {
+        None => (0..shape.len() as i64).collect(),
+        Some(dims) => dims.iter().map(|&d| Ok(normalize_dim(name, d, shape.len())? as i64)).collect::<Result<_>>()?,
+    };
+    dims.sort_unstable();
+    if let Some(w) = dims.windows(2).find(|w| w[0] == w[1]) {
+        crate::bail!(Value, "{name}: dims must differ, got {} twice", w[0]);
+    }
+    let keep = |d: usize| !dims.contains(&(d as i64));
+    let out = if r.keepdim {
+        shape.iter().enumerate().map(|(d, &n)| if keep(d) { n } else { 1 }).collect()
+    } else {
+        shape.iter().enumerate().filter(|&(d, _)| keep(d)).map(|(_, &n)| n).collect()
+    };
+    r.dims = Some(dims);
+    Ok(out)
+}
+
+/// A reduction of an empty set that has no identity is refused.
+fn not_empty(name: &str, r: &Reduce, shape: &[usize]) -> Result<()> {
+    let empty = r.dims.iter().flatten().any(|&d| shape.get(d as usize) == Some(&0));
+    ensure!(!empty, Index, "{name}: the reduced dimensions must not be empty, got shape {shape:?}");
+    Ok(())
+}
+
+/// The input's dims with the reduced ones of length 1: what a result must look like to broadcast against the input.
+fn kept_shape(r: &Reduce, shape: &[usize]) -> Shape {
+    let dims = r.dims.as_deref().unwrap_or(&[]);
+    shape.iter().enumerate().map(|(d, &n)| if dims.contains(&(d as i64)) { 1 } else { n }).collect()
+}
+
+/// A reduction's result, or its gradient, seen with the reduced dimensions in place and expanded over the input.
+fn spread(t: &Tensor, c: &VjpCtx) -> Result<Tensor> {
+    let shape = &c.in_metas[0].shape;
+    let kept = kept_shape(attrs!(c.attrs, Reduce), shape);
+    movement::expand(&movement::reshape(t, &kept)?, shape)
+}
+
+fn count(r: &Reduce, shape: &[usize]) -> usize {
+    r.dims.iter().flatten().map(|&d| shape.get(d as usize).copied().unwrap_or(1)).product()
+}
+
+// ------------------------------------------------------------------------------------------------------------ kernels
+
+/// The input as rows: every row holds what one element of the result is made from.
+fn rows(x: &Tensor, r: &Reduce) -> Result<(Tensor, usize)> {
+    let dims = r.dims.as_deref().unwrap_or(&[]);
+    let n = count(r, x.shape());
+    let order: SmallVec<[usize; 6]> = (0..x.ndim())
+        .filter(|&d| !dims.contains(&(d as i64)))
+        .chain((0..x.ndim()).filter(|&d| dims.contains(&(d as i64))))
+        .collect();
+    let moved = Tensor::from_parts(x.storage().clone(), x.layout().permute(&order), x.dtype());
+    Ok((crate::autograd::no_grad(|| movement::contiguous(&moved))?, n))
+}
+
+/// Folds every row with `f`.
+fn fold<A: crate::dtype::Typed, O: crate::dtype::Typed>(x: &Tensor, r: &Reduce, out: &Tensor, f: impl Fn(&[A]) -> O) -> Result<()> {
+    let (x, n) = rows(x, r)?;
+    let source = x.view::<A>();
+    let source = source.as_slice().expect("made contiguous");
+    let target = out.view_mut::<O>().into_slice().expect("a new tensor is contiguous");
+    for (i, o) in target.iter_mut().enumerate() {
+        *o = f(&source[i * n..(i + 1) * n]);
+    }
+    Ok(())
+}
+
+const PENDING: Gpu = Gpu::Unavailable { why: "its shader is not written yet" };
+
+/// A dtype that sums may be kept in: floats stay, integers and bools become int64.
+fn sum_dtype(dtype: DType) -> DType {
+    if dtype.is_float() { dtype } else { DType::I64 }
+}
+
+fn sum_kernel(attrs: &Attrs, x: &[&Tensor], out: &[Tensor]) -> Result<()> {
+    let r = attrs!(attrs, Reduce);
+    let (x, out) = (x[0], &out[0]);
+    if x.dtype().is_float() {
+        return dispatch!(x.dtype(), T in full_float => fold(x, r, out, |row: &[T]| T::from_f64(row.iter().map(|v| v.to_f64()).sum())), _ => unreachable!());
+    }
+    dispatch!(x.dtype(), T in int_bool => fold(x, r, out, |row: &[T]| row.iter().fold(0i64, |a, v| a.wrapping_add(v.to_i64()))),
+        _ => unreachable!())
+}
+
+/// The sum of the elements.
+pub static SUM: OpDef = OpDef {
+    name: "sum",
+    infer: |attrs, x| {
+        let crate::op::Attrs::Reduce(r) = attrs else { unreachable!("sum has reduce attributes") };
+        Ok(smallvec![Meta::new(normalize("sum", r, x[0].shape())?, sum_dtype(x[0].dtype()))])
+    },
+    vjp: Vjp::Rule { saves: Saves::NOTHING, rule: |c, gs| one(spread(g(gs), c)) },
+    cpu: Cpu::Kernel(sum_kernel),
+    gpu: PENDING,
+    reference: None,
+    elementwise: false,
+};
+
+fn float_reduction(name: &str, attrs: &mut Attrs, x: &[&Tensor]) -> Result<Metas> {
+    let Attrs::Reduce(r) = attrs else { unreachable!("{name} has reduce attributes") };
+    ensure!(x[0].dtype().is_float(), Type, "{name}: a floating-point tensor is required, got {}", x[0].dtype());
+    Ok(smallvec![Meta::new(normalize(name, r, x[0].shape())?, x[0].dtype())])
+}
+
+/// The mean of the elements.
+pub static MEAN: OpDef = OpDef {
+    name: "mean",
+    infer: |attrs, x| float_reduction("mean", attrs, x),
+    vjp: Vjp::Rule {
+        saves: Saves::NOTHING,
+        rule: |c, gs| {
+            let n = count(attrs!(c.attrs, Reduce), &c.in_metas[0].shape);
+            one(super::mul_scalar(&spread(g(gs), c)?, 1.0 / n as f64))
+        },
+    },
+    cpu: Cpu::Kernel(|attrs, x, out| {
+        let r = attrs!(attrs, Reduce);
+        dispatch!(x[0].dtype(), T in full_float => fold(x[0], r, &out[0], |row: &[T]| {
+            T::from_f64(row.iter().map(|v| v.to_f64()).sum::<f64>() / row.len() as f64)
+        }), _ => unreachable!())
+    }),
+    gpu: PENDING,
+    reference: None,
+    elementwise: false,
+};
+
+/// The product of the elements.
+pub static PROD: OpDef = OpDef {
+    name: "prod",
+    infer: |attrs, x| {
+        let Attrs::Reduce(r) = attrs else { unreachable!("prod has reduce attributes") };
+        Ok(smallvec![Meta::new(normalize("prod", r, x[0].shape())?, sum_dtype(x[0].dtype()))])
+    },
+    vjp: Vjp::Rule { saves: Saves::ALL, rule: prod_vjp },
+    cpu: Cpu::Kernel(|attrs, x, out| {
+        let r = attrs!(attrs, Reduce);
+        if x[0].dtype().is_float() {
+            return dispatch!(x[0].dtype(), T in full_float => fold(x[0], r, &out[0], |row: &[T]| {
+                T::from_f64(row.iter().map(|v| v.to_f64()).product())
+            }), _ => unreachable!());
+        }
+        dispatch!(x[0].dtype(), T in int_bool => fold(x[0], r, &out[0], |row: &[T]| {
+            row.iter().fold(1i64, |a, v| a.wrapping_mul(v.to_i64()))
+        }), _ => unreachable!())
+    }),
+    gpu: PENDING,
+    reference: None,
+    elementwise: false,
+};
+
+fn prod_vjp(c: &VjpCtx, gs: &[Option<Tensor>]) -> Result<Grads> {
+    let x = c.input(0);
+    let zero = super::scalar_like(0.0, x)?;
+    let is_zero = call1(&EQ, Attrs::None, &[&x.detach(), &zero])?;
+    if any(&is_zero, None, false)?.item_i64()? == 0 {
+        let (g, out) = (Expr(spread(g(gs), c)), Expr(spread(c.output(0), c)));
+        return one((g * out / Expr::from(x)).0);
+    }
+    // With a zero, dividing the product by the element tells nothing: multiply the other elements instead, as rows of
+    // an n x n table with ones on its diagonal.
+    let r = attrs!(c.attrs, Reduce);
+    let dims = r.dims.clone().unwrap_or_default();
+    let order: Dims = (0..x.ndim() as i64).filter(|d| !dims.contains(d)).chain(dims.iter().copied()).collect();
+    let moved = if x.ndim() > 0 { movement::permute(x, &order)? } else { x.clone() };
+    let n = count(r, x.shape());
+    let outer = x.numel() / n;
+    let table = movement::expand(&movement::reshape(&moved, &[outer, 1, n])?, &[outer, n, n])?;
+    let index = super::arange(0.0, 1.0, n, DType::I64, x.device())?;
+    let same = call1(&EQ, Attrs::None, &[&movement::unsqueeze(&index, 1)?, &index])?;
+    let ones = super::scalar_like(1.0, x)?;
+    let others = call1(&super::elementwise::WHERE, Attrs::None, &[&same, &ones, &table])?;
+    let others = prod(&others, Some(smallvec![2]), false)?;
+    let moved_shape: Shape = order.iter().map(|&d| x.shape()[d as usize]).collect();
+    let mut inverse: Dims = smallvec![0; order.len()];
+    for (i, &d) in order.iter().enumerate() {
+        inverse[d as usize] = i as i64;
+    }
+    let mut others = movement::reshape(&others, &moved_shape)?;
+    if x.ndim() > 0 {
+        others = movement::permute(&others, &inverse)?;
+    }
+    one(super::mul(&spread(g(gs), c)?, &others))
+}
+
+/// Whether `a` takes the place of `b` as an extreme; NaN takes it from anything.
+fn wins(a: f64, b: f64, greatest: bool) -> bool {
+    a.is_nan() && !b.is_nan() || if greatest { a > b } else { a < b }
+}
+
+/// Position of the extreme of a row, the first of equals.
+fn extreme<T: crate::dtype::Typed>(row: &[T], greatest: bool) -> usize {
+    if T::DTYPE.category() == Category::Float {
+        return (1..row.len()).fold(0, |best, i| if wins(row[i].to_f64(), row[best].to_f64(), greatest) { i } else { best });
+    }
+    (1..row.len()).fold(0, |best, i| {
+        let (a, b) = (row[i].to_i64(), row[best].to_i64());
+        if if greatest { a > b } else { a < b } { i } else { best }
+    })
+}
+
+/// The gradient of amax and amin: shared evenly among all elements that equal the extreme.
+fn even_share(c: &VjpCtx, gs: &[Option<Tensor>]) -> Result<Grads> {
+    let x = c.input(0);
+    let hit = call1(&EQ, Attrs::None, &[&x.detach(), &spread(&c.output(0).detach(), c)?])?;
+    let hit = cast(&hit, x.dtype())?;
+    let r = attrs!(c.attrs, Reduce);
+    let n = sum(&hit, r.dims.clone(), false)?;
+    one((Expr(spread(g(gs), c)) * Expr::from(&hit) / Expr(spread(&n, c))).0)
+}
+
+macro_rules! extremes { ($($(#[$doc:meta])* $NAME:ident $name:literal $greatest:literal;)*) => { $(
+    $(#[$doc])*
+    pub static $NAME: OpDef = OpDef {
+        name: $name,
+        infer: |attrs, x| {
+            let Attrs::Reduce(r) = attrs else { unreachable!("{} has reduce attributes", $name) };
+            let shape = normalize($name, r, x[0].shape())?;
+            not_empty($name, r, x[0].shape())?;
+            Ok(smallvec![Meta::new(shape, x[0].dtype())])
+        },
+        vjp: Vjp::Rule { saves: Saves::ALL, rule: even_share },
+        cpu: Cpu::Kernel(|attrs, x, out| {
+            let r = attrs!(attrs, Reduce);
+            dispatch!(x[0].dtype(), T in all => fold(x[0], r, &out[0], |row: &[T]| row[extreme(row, $greatest)]))
+        }),
+        gpu: PENDING,
+        reference: None,
+        elementwise: false,
+    };
+)* } }
+extremes! {
+    /// The greatest element; equal ones share the gradient.
+    AMAX "amax" true;
+    /// The smallest element; equal ones share the gradient.
+    AMIN "amin" false;
+}
+
+macro_rules! positions { ($($(#[$doc:meta])* $NAME:ident $name:literal $greatest:literal;)*) => { $(
+    $(#[$doc])*
+    pub static $NAME: OpDef = OpDef {
+        name: $name,
+        infer: |attrs, x| {
+            let Attrs::Reduce(r) = attrs else { unreachable!("{} has reduce attributes", $name) };
+            let shape = normalize($name, r, x[0].shape())?;
+            not_empty($name, r, x[0].shape())?;
+            Ok(smallvec![Meta::new(shape, DType::I64)])
+        },
+        vjp: Vjp::None { why: "its result is an index" },
+        cpu: Cpu::Kernel(|attrs, x, out| {
+            let r = attrs!(attrs, Reduce);
+            dispatch!(x[0].dtype(), T in all => fold(x[0], r, &out[0], |row: &[T]| extreme(row, $greatest) as i64))
+        }),
+        gpu: PENDING,
+        reference: None,
+        elementwise: false,
+    };
+)* } }
+positions! {
+    /// The index of the greatest element, the first of equals.
+    ARGMAX "argmax" true;
+    /// The index of the smallest element, the first of equals.
+    ARGMIN "argmin" false;
+}
+
+macro_rules! values_and_indices { ($($(#[$doc:meta])* $NAME:ident $name:literal $greatest:literal;)*) => { $(
+    $(#[$doc])*
+    pub static $NAME: OpDef = OpDef {
+        name: $name,
+        infer: |attrs, x| {
+            let Attrs::Reduce(r) = attrs else { unreachable!("{} has reduce attributes", $name) };
+            let shape = normalize($name, r, x[0].shape())?;
+            not_empty($name, r, x[0].shape())?;
+            Ok(smallvec![Meta::new(shape.clone(), x[0].dtype()), Meta::new(shape, DType::I64)])
+        },
+        vjp: Vjp::Rule { saves: Saves { inputs: 0, outputs: 2 }, rule: |c, gs| {
+            // The gradient goes to the one element whose index was returned.
+            let Some(g) = &gs[0] else { return Ok(smallvec![None]) };
+            let dim = attrs!(c.attrs, Reduce).dims.iter().flatten().next().copied().unwrap_or(0);
+            let shape = &c.in_metas[0].shape;
+            let index = super::arange(0.0, 1.0, shape.get(dim as usize).copied().unwrap_or(1), DType::I64, g.device())?;
+            let mut along: Shape = smallvec![1; shape.len()];
+            if let Some(n) = along.get_mut(dim as usize) {
+                *n = index.numel();
+            }
+            let index = movement::reshape(&index, &along)?;
+            let other = call1(&NE, Attrs::None, &[&spread(c.output(1), c)?, &index])?;
+            let hit = Expr::from(&other).op(&super::elementwise::LOGICAL_NOT);
+            one(Expr(spread(g, c)).masked(&hit).0)
+        } },
+        cpu: Cpu::Kernel(|attrs, x, out| {
+            let r = attrs!(attrs, Reduce);
+            dispatch!(x[0].dtype(), T in all => {
+                fold(x[0], r, &out[0], |row: &[T]| row[extreme(row, $greatest)])?;
+                fold(x[0], r, &out[1], |row: &[T]| extreme(row, $greatest) as i64)
+            })
+        }),
+        gpu: PENDING,
+        reference: None,
+        elementwise: false,
+    };
+)* } }
+values_and_indices! {
+    /// The greatest element along a dimension and its index.
+    MAX "max" true;
+    /// The smallest element along a dimension and its index.
+    MIN "min" false;
+}
+
+macro_rules! truths { ($($(#[$doc:meta])* $NAME:ident $name:literal $all:literal;)*) => { $(
+    $(#[$doc])*
+    pub static $NAME: OpDef = OpDef {
+        name: $name,
+        infer: |attrs, x| {
+            let Attrs::Reduce(r) = attrs else { unreachable!("{} has reduce attributes", $name) };
+            Ok(smallvec![Meta::new(normalize($name, r, x[0].shape())?, DType::Bool)])
+        },
+        vjp: Vjp::None { why: "its result is bool" },
+        cpu: Cpu::Kernel(|attrs, x, out| {
+            let r = attrs!(attrs, Reduce);
+            dispatch!(x[0].dtype(), T in all => fold(x[0], r, &out[0], |row: &[T]| {
+                if $all { row.iter().all(|v| *v != T::default()) } else { row.iter().any(|v| *v != T::default()) }
+            }))
+        }),
+        gpu: PENDING,
+        reference: None,
+        elementwise: false,
+    };
+)* } }
+truths! {
+    /// Whether some element is non-zero.
+    ANY "any" false;
+    /// Whether every element is non-zero.
+    ALL_TRUE "all" true;
+}
+
+/// The variance: squared distances from the mean, summed and divided by the count less the correction.
+pub static VAR: OpDef = OpDef {
+    name: "var",
+    infer: |attrs, x| float_reduction("var", attrs, x),
+    vjp: Vjp::FromReference,
+    cpu: Cpu::FromReference,
+    gpu: Gpu::FromReference,
+    reference: Some(var_reference),
+    elementwise: false,
+};
+
+fn var_reference(attrs: &Attrs, x: &[Tensor]) -> Result<Tensors> {
+    let r = attrs!(attrs, Reduce);
+    let n = count(r, x[0].shape()) as f64;
+    let kept = Attrs::Reduce(Reduce { keepdim: true, ..r.clone() });
+    let away = Expr::from(&x[0]) - Expr(call1(&MEAN, kept, &[&x[0]]));
+    let squares = away.op(&super::elementwise::SQUARE).0?;
+    let total = call1(&SUM, Attrs::Reduce(r.clone()), &[&squares])?;
+    Ok(smallvec![super::mul_scalar(&total, 1.0 / (n - r.correction).max(0.0))?])
+}
+
+// ---------------------------------------------------------------------------------------------------------- functions
+
+/// Reduces with any op of this file that has one result.
+pub fn reduce(def: &'static OpDef, t: &Tensor, dims: Option<Dims>, keepdim: bool) -> Result<Tensor> {
+    call1(def, Attrs::Reduce(Reduce { dims, keepdim, ..Reduce::default() }), &[t])
+}
+
+/// The sum over `dims` (`None`: all).
+pub fn sum(t: &Tensor, dims: Option<Dims>, keepdim: bool) -> Result<Tensor> {
+    reduce(&SUM, t, dims, keepdim)
+}
+
+/// The product over `dims` (`None`: all).
+pub fn prod(t: &Tensor, dims: Option<Dims>, keepdim: bool) -> Result<Tensor> {
+    reduce(&PROD, t, dims, keepdim)
+}
+
+/// Whether some element is non-zero.
+pub fn any(t: &Tensor, dims: Option<Dims>, keepdim: bool) -> Result<Tensor> {
+    reduce(&ANY, t, dims, keepdim)
+}
+
+/// Extremes along one dimension with their indices: `MAX` or `MIN`.
+pub fn extreme_with_index(def: &'static OpDef, t: &Tensor, dim: i64, keepdim: bool) -> Result<(Tensor, Tensor)> {
+    let attrs = Attrs::Reduce(Reduce { dims: Some(smallvec![dim]), keepdim, ..Reduce::default() });
+    let mut out = call(def, attrs, &[t])?;
+    let indices = out.pop().expect("two results");
+    Ok((out.pop().expect("two results"), indices))
+}
+
+/// Sums away what broadcasting to the current shape had added to `shape`.
+#[inline]
+pub fn sum_to(t: &Tensor, shape: &[usize]) -> Result<Tensor> {
+    if t.shape() == shape {
+        return Ok(t.clone());
+    }
+    let lead = t.ndim() - shape.len();
+    let dims: Dims = (0..t.ndim())
+        .filter(|&d| d < lead || (shape[d - lead] == 1 && t.shape()[d] != 1))
+        .map(|d| d as i64)
+        .collect();
+    let summed = if dims.is_empty() { t.clone() } else { sum(t, Some(dims), true)? };
+    movement::reshape(&summed, shape)
+}
