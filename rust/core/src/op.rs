@@ -354,3 +354,9 @@ fn device_of(def: &OpDef, attrs: &Attrs, inputs: &[&Tensor]) -> Result<Device> {
     }
     Ok(device)
 }
+
+impl std::fmt::Debug for OpDef {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
+    }
+}

@@ -5,8 +5,10 @@
 //! have been checked by the caller: the kernels' safety contracts say which.
 
 pub mod alloc;
+pub mod array;
 pub mod elementwise;
 pub mod gemm;
 pub mod isa;
+pub mod math;
 pub mod pool;
 pub mod simd;

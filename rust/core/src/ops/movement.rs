@@ -259,7 +259,7 @@ pub static TO_DEVICE: OpDef = OpDef {
 pub static CAT: OpDef = OpDef {
     name: "cat",
     infer: |attrs, x| {
-        let crate::op::Attrs::Dim(dim) = attrs else { unreachable!("cat has a dim") };
+        let Attrs::Dim(dim) = attrs else { unreachable!("cat has a dim") };
         let Some(first) = x.first() else { bail!(Value, "cat: at least one tensor is required, got none") };
         ensure!(first.ndim() > 0, Value, "cat: tensors must have at least 1 dimension, got a 0-d tensor");
         let d = normalize_dim("cat", *dim, first.ndim())?;

@@ -4,7 +4,7 @@ use super::attrs::{Dims, Reduce};
 use super::elementwise::{EQ, NE};
 use super::expr::Expr;
 use super::{cast, g, movement, one};
-use crate::dtype::{Category, DType};
+use crate::dtype::{Category, DType, Typed};
 use crate::error::Result;
 use crate::layout::{Shape, normalize_dim};
 use crate::op::{Attrs, Cpu, Gpu, Grads, Meta, Metas, OpDef, Saves, Tensors, Vjp, VjpCtx, call, call1};
@@ -76,7 +76,7 @@ fn rows(x: &Tensor, r: &Reduce) -> Result<(Tensor, usize)> {
 }
 
 /// Folds every row with `f`.
-fn fold<A: crate::dtype::Typed, O: crate::dtype::Typed>(x: &Tensor, r: &Reduce, out: &Tensor, f: impl Fn(&[A]) -> O) -> Result<()> {
+fn fold<A: Typed, O: Typed>(x: &Tensor, r: &Reduce, out: &Tensor, f: impl Fn(&[A]) -> O) -> Result<()> {
     let (x, n) = rows(x, r)?;
     let source = x.view::<A>();
     let source = source.as_slice().expect("made contiguous");
@@ -108,7 +108,7 @@ fn sum_kernel(attrs: &Attrs, x: &[&Tensor], out: &[Tensor]) -> Result<()> {
 pub static SUM: OpDef = OpDef {
     name: "sum",
     infer: |attrs, x| {
-        let crate::op::Attrs::Reduce(r) = attrs else { unreachable!("sum has reduce attributes") };
+        let Attrs::Reduce(r) = attrs else { unreachable!("sum has reduce attributes") };
         Ok(smallvec![Meta::new(normalize("sum", r, x[0].shape())?, sum_dtype(x[0].dtype()))])
     },
     vjp: Vjp::Rule { saves: Saves::NOTHING, rule: |c, gs| one(spread(g(gs), c)) },
@@ -210,7 +210,7 @@ fn wins(a: f64, b: f64, greatest: bool) -> bool {
 }
 
 /// Position of the extreme of a row, the first of equals.
-fn extreme<T: crate::dtype::Typed>(row: &[T], greatest: bool) -> usize {
+fn extreme<T: Typed>(row: &[T], greatest: bool) -> usize {
     if T::DTYPE.category() == Category::Float {
         return (1..row.len()).fold(0, |best, i| if wins(row[i].to_f64(), row[best].to_f64(), greatest) { i } else { best });
     }

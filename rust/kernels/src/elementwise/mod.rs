@@ -26,6 +26,7 @@
 //! Functors on other number types (integers, `bool`), casts and copies are closures given to [`map1`], [`map2`] and
 //! [`map3`]; those loops are compiled for every instruction set too and left to the compiler to vectorise.
 
+pub mod checked;
 mod element;
 mod float;
 mod geometry;

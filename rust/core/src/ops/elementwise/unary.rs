@@ -4,7 +4,7 @@ use super::binary::GT;
 use super::int::Int;
 use super::rows::{self, grad, scalars};
 use crate::dispatch;
-use crate::dtype::Category;
+use crate::dtype::{Category, Typed};
 use crate::op::{Cpu, Gpu, OpDef};
 use pyneuro_kernels::elementwise::{PredicateFn, UnaryFn, checked};
 use pyneuro_kernels::math;
