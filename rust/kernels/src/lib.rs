@@ -6,6 +6,7 @@
 
 pub mod alloc;
 pub mod array;
+pub mod conv;
 pub mod elementwise;
 pub mod gemm;
 pub mod isa;

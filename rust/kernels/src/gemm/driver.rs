@@ -28,6 +28,9 @@ pub(crate) trait Target<T>: Sync {
 
     /// The address of one element.
     fn at(&self, row: usize, column: usize) -> *mut T;
+
+    /// From an element to the one below it.
+    fn row_step(&self) -> isize;
 }
 
 /// A row-major C.
@@ -58,6 +61,10 @@ impl<T> Target<T> for RowMajor<T> {
     fn at(&self, row: usize, column: usize) -> *mut T {
         self.data.wrapping_offset(row as isize * self.row + column as isize)
     }
+    #[inline]
+    fn row_step(&self) -> isize {
+        self.row
+    }
 }
 
 impl<T> Target<T> for ColumnMajor<T> {
@@ -69,10 +76,14 @@ impl<T> Target<T> for ColumnMajor<T> {
     fn at(&self, row: usize, column: usize) -> *mut T {
         self.data.wrapping_offset(row as isize + column as isize * self.column)
     }
+    #[inline]
+    fn row_step(&self) -> isize {
+        1
+    }
 }
 
 /// Working memory of one product, given back when dropped.
-struct Scratch<T> {
+pub(super) struct Scratch<T> {
     data: *mut T,
     bytes: usize,
 }
@@ -83,13 +94,13 @@ unsafe impl<T> Sync for Scratch<T> {}
 impl<T> Scratch<T> {
     /// # Panics
     /// When the system has no memory left for a few megabytes.
-    fn new(elements: usize) -> Self {
+    pub(super) fn new(elements: usize) -> Self {
         let bytes = elements * size_of::<T>();
         let data = alloc::alloc(bytes).expect("matmul: memory for packed blocks");
         Scratch { data: data.as_ptr().cast(), bytes }
     }
 
-    fn at(&self, index: usize) -> *mut T {
+    pub(super) fn at(&self, index: usize) -> *mut T {
         self.data.wrapping_add(index)
     }
 }
@@ -117,16 +128,17 @@ pub(crate) struct Product<'a, T, A, B, C> {
 }
 
 /// One block of the loops: depths `depth..depth + depths`, columns and row panels as packed at the moment.
-struct Block<T> {
-    depth: usize,
-    depths: usize,
+pub(super) struct Block<T> {
+    pub depth: usize,
+    pub depths: usize,
     /// First column, and the end of the columns.
-    column: usize,
-    columns_end: usize,
+    pub column: usize,
+    pub columns_end: usize,
     /// First row panel.
-    panel: usize,
-    a: Option<*const T>,
-    b: Option<*const T>,
+    pub panel: usize,
+    /// Packed panels, where the operand is packed.
+    pub a: Option<*const T>,
+    pub b: Option<*const T>,
 }
 
 // SAFETY: packed panels are only read while a block is multiplied.
@@ -151,10 +163,7 @@ where
     let run = Run::new(args);
     let kernels = run.kernels;
     let width = 2 * kernels.lanes;
-    let depth_block = (DEPTH_BYTES / size_of::<T>()).max(1);
-    // Blocks of equal length rather than a short last one; at least one, so that k = 0 still stores the epilogue.
-    let blocks = k.div_ceil(depth_block).max(1);
-    let depth_most = k.div_ceil(blocks);
+    let (blocks, depth_most) = depth_blocks::<T>(k);
     let row_panels_most = (ROW_BLOCK / kernels.rows).min(run.panels);
     let b_columns = COLUMN_BLOCK.min(n.next_multiple_of(width));
     let b_pack = run.pack_b.then(|| Scratch::<T>::new(b_columns * depth_most));
@@ -181,7 +190,7 @@ where
                 // Packing is bound by memory: a job of about 16 panels' worth of elements pays for its hand-off.
                 let group = 16_384usize.div_ceil(width * depths.max(1));
                 let (a_groups, b_groups) = (a_jobs.div_ceil(group), b_jobs.div_ceil(group));
-                run.share(a_groups + b_groups, &|job| {
+                run.share(if k == 0 { 0 } else { a_groups + b_groups }, &|job| {
                     if let Some(pack) = b_pack.as_ref().filter(|_| job < b_groups) {
                         for j in job * group..b_jobs.min((job + 1) * group) {
                             let first = column + j * width;
@@ -207,12 +216,19 @@ where
     }
 }
 
+/// The number of depth blocks and the length of the longest: blocks of equal length rather than a short last one; at
+/// least one, so that `k == 0` still stores the epilogue.
+pub(super) fn depth_blocks<T>(k: usize) -> (usize, usize) {
+    let blocks = k.div_ceil(DEPTH_BYTES / size_of::<T>()).max(1);
+    (blocks, k.div_ceil(blocks))
+}
+
 /// The decisions for one product.
-struct Run<'a, T: 'static, A, B, C> {
+pub(super) struct Run<'a, T: 'static, A, B, C> {
     args: &'a Product<'a, T, A, B, C>,
-    kernels: &'static Kernels<T>,
+    pub kernels: &'static Kernels<T>,
     /// Number of row panels, of nearly equal height.
-    panels: usize,
+    pub panels: usize,
     /// Whether columns are taken four vectors at a time (few rows, B in place).
     wide: bool,
     pack_a: bool,
@@ -245,7 +261,13 @@ where
         }
     }
 
-    fn share(&self, chunks: usize, f: &(dyn Fn(usize) + Sync)) {
+    /// The decisions for a product whose caller packs both sides.
+    pub(super) fn packing_both(args: &'a Product<'a, T, A, B, C>) -> Self {
+        Run { pack_a: true, pack_b: true, wide: false, ..Run::new(args) }
+    }
+
+    /// Calls `f` for every chunk, on the pool if the product is worth it.
+    pub(super) fn share(&self, chunks: usize, f: &(dyn Fn(usize) + Sync)) {
         if self.parallel {
             pool::parallel_for(chunks, f);
         } else {
@@ -257,14 +279,14 @@ where
 
     /// First row and number of rows of a panel.
     #[inline]
-    fn rows_of(&self, panel: usize) -> (usize, usize) {
+    pub(super) fn rows_of(&self, panel: usize) -> (usize, usize) {
         let start = panel * self.args.m / self.panels;
         (start, (panel + 1) * self.args.m / self.panels - start)
     }
 
     /// Width of the packed panel that holds `columns` columns.
     #[inline]
-    fn panel_width(&self, columns: usize) -> usize {
+    pub(super) fn panel_width(&self, columns: usize) -> usize {
         if columns <= self.kernels.lanes { self.kernels.lanes } else { 2 * self.kernels.lanes }
     }
 
@@ -315,7 +337,12 @@ where
     ///
     /// # Safety
     /// As for `multiply`; nobody else computes these tiles.
-    unsafe fn tiles(&self, block: &Block<T>, panels: std::ops::Range<usize>, columns: std::ops::Range<usize>) {
+    pub(super) unsafe fn tiles(
+        &self,
+        block: &Block<T>,
+        panels: std::ops::Range<usize>,
+        columns: std::ops::Range<usize>,
+    ) {
         let &Product { k, a, b, c, accumulate, ref epilogue, .. } = self.args;
         let first_block = block.depth == 0;
         let last_block = block.depth + block.depths == k;
@@ -393,8 +420,9 @@ unsafe fn scatter<T: Float, C: Target<T>>(
     tail: &Tail<T>,
 ) {
     for j in 0..columns {
+        let top = c.at(row, column + j);
         for i in 0..rows {
-            let to = c.at(row + i, column + j);
+            let to = top.wrapping_offset(i as isize * c.row_step());
             // SAFETY: inside the tile, C and the biases.
             unsafe {
                 let mut value = *tile.add(i * width + j);

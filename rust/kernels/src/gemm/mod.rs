@@ -3,6 +3,7 @@
 //! [`gemm`] computes `C = A B` for matrices with any strides, with an epilogue applied while the results are in
 //! registers; [`gemm_batch`] does so for many matrices at once.
 
+mod columns;
 mod driver;
 mod pack;
 mod probe;
@@ -17,8 +18,13 @@ pub use probe::{bandwidth, fma_peak};
 
 use crate::pool;
 use crate::simd::Float;
-use driver::{ColumnMajor, Product, RowMajor, product};
-use pack::Strided;
+pub(crate) use columns::product_by_columns;
+pub(crate) use driver::{Product, Target, product};
+pub(crate) use pack::{Operand, Strided};
+pub(crate) use transpose::transpose;
+
+use driver::ColumnMajor;
+pub(crate) use driver::RowMajor;
 
 /// A bias added to a product.
 #[derive(Clone, Copy, Debug)]

@@ -56,7 +56,8 @@ impl<T: Float> Operand<T> for Strided<T> {
             if self.lane == 1 {
                 copy_rows(from, self.depth, lanes, depths, width, out);
             } else if self.depth == 1 {
-                super::transpose::transpose(from, self.lane, lanes, depths, width, out);
+                let row = |l: usize| from.wrapping_offset(l as isize * self.lane);
+                super::transpose::transpose(row, lanes, depths, width, out);
             } else {
                 gather(from, self.lane, self.depth, lanes, depths, width, out);
             }
@@ -96,7 +97,7 @@ simd_fn! {
 ///
 /// # Safety
 /// `from` is readable for `lanes` x `depths`, `out` writable for `depths * width`, `lanes <= width`.
-pub(super) unsafe fn gather<T: Float>(
+unsafe fn gather<T: Float>(
     from: *const T,
     lane: isize,
     step: isize,

@@ -1,15 +1,14 @@
 //! Packing a matrix whose depth is contiguous: a transposition, the one kind of packing that needs more than copies.
 
-use super::pack::gather;
 use crate::simd::Float;
 
-/// Writes `out[d * width + l] = from[l * step + d]`, zero for the lanes from `lanes` up to `width`.
+/// Writes `out[d * width + l] = row(l)[d]`, zero for the lanes from `lanes` up to `width`.
 ///
 /// # Safety
-/// `from` is readable for `lanes` rows of `depths`, `out` writable for `depths * width`, `lanes <= width`.
-pub(super) unsafe fn transpose<T: Float>(
-    from: *const T,
-    step: isize,
+/// `row(l)` is readable for `depths` numbers for all `l < lanes`, `out` writable for `depths * width`,
+/// `lanes <= width`.
+pub(crate) unsafe fn transpose<T: Float>(
+    row: impl Fn(usize) -> *const T,
     lanes: usize,
     depths: usize,
     width: usize,
@@ -21,16 +20,20 @@ pub(super) unsafe fn transpose<T: Float>(
         // SAFETY: `T` is the type the branch says; `isa` names only what this CPU can run; the rest is passed on.
         unsafe {
             match (isa(), T::IS_F64) {
-                (Isa::Avx512, false) => return x86::avx512_f32(from.cast(), step, lanes, depths, width, out.cast()),
-                (Isa::Avx512, true) => return x86::avx512_f64(from.cast(), step, lanes, depths, width, out.cast()),
-                (Isa::Avx2, false) => return x86::avx2_f32(from.cast(), step, lanes, depths, width, out.cast()),
-                (Isa::Avx2, true) => return x86::avx2_f64(from.cast(), step, lanes, depths, width, out.cast()),
+                (Isa::Avx512, false) => return x86::avx512_f32(|l| row(l).cast(), lanes, depths, width, out.cast()),
+                (Isa::Avx512, true) => return x86::avx512_f64(|l| row(l).cast(), lanes, depths, width, out.cast()),
+                (Isa::Avx2, false) => return x86::avx2_f32(|l| row(l).cast(), lanes, depths, width, out.cast()),
+                (Isa::Avx2, true) => return x86::avx2_f64(|l| row(l).cast(), lanes, depths, width, out.cast()),
                 _ => {}
             }
         }
     }
-    // SAFETY: passed on unchanged.
-    unsafe { gather(from, step, 1, lanes, depths, width, out) }
+    for l in 0..width {
+        for d in 0..depths {
+            // SAFETY: inside row `l` and the panel.
+            unsafe { *out.add(d * width + l) = if l < lanes { *row(l).add(d) } else { T::default() } };
+        }
+    }
 }
 
 /// Square blocks transposed in registers: pairs of elements, then pairs of pairs within 128 bits, then 128-bit quarters.
@@ -46,8 +49,7 @@ mod x86 {
             /// The CPU has the features; otherwise as for [`super::transpose`].
             #[target_feature(enable = $features)]
             pub(super) unsafe fn $name(
-                from: *const $elem,
-                step: isize,
+                row: impl Fn(usize) -> *const $elem,
                 lanes: usize,
                 depths: usize,
                 width: usize,
@@ -58,17 +60,16 @@ mod x86 {
                         let some_lanes = lanes.saturating_sub(l).min($n);
                         let (all_lanes, some_depths) = ((width - l).min($n), (depths - d).min($n));
                         let mut rows: [$register; $n] = [$zero(); $n];
-                        let source = from.wrapping_offset(l as isize * step).wrapping_add(d);
                         let target = out.wrapping_add(d * width + l);
                         // SAFETY: accesses are cut to the lanes and depths that exist.
                         unsafe {
                             if some_depths == $n {
                                 for i in 0..some_lanes {
-                                    rows[i] = $load(source.offset(i as isize * step), $n);
+                                    rows[i] = $load(row(l + i).add(d), $n);
                                 }
                             } else {
                                 for i in 0..some_lanes {
-                                    rows[i] = $load(source.offset(i as isize * step), some_depths);
+                                    rows[i] = $load(row(l + i).add(d), some_depths);
                                 }
                             }
                             let columns = $block(rows);

@@ -1,0 +1,104 @@
+//! The convolution itself.
+
+use super::Conv2d;
+use super::patches::{Axis, Images, PatchLanes, Patches, Planes, images_at_once};
+use crate::gemm::{Bias, Epilogue, Product, Strided, product_by_columns};
+use crate::simd::Float;
+
+/// `y[n, o] = bias[o] + sum over c, i, j of w[o, c, i, j] * x[n, c, ...]` (a cross-correlation, as everywhere in deep
+/// learning). `bias` may be null. The result does not depend on the number of threads.
+///
+/// # Safety
+/// `x`, `w` and `y` are contiguous tensors of the shapes that `conv` describes, `bias` is null or has an element per
+/// output channel; `y` overlaps none of the others, and nobody else uses it meanwhile.
+pub unsafe fn forward<T: Float>(conv: &Conv2d, x: *const T, w: *const T, bias: *const T, y: *mut T) {
+    let (lines, per_line) = conv.output();
+    let (_, out_plane) = conv.planes();
+    if lines == 0 || per_line == 0 {
+        return;
+    }
+    let (rows, columns) = input_axes(conv);
+    let at_once = images_at_once::<T>(conv.batch, conv.in_channels * rows.padded * columns.copied());
+    for first in (0..conv.batch).step_by(at_once) {
+        let count = at_once.min(conv.batch - first);
+        // SAFETY: the input is contiguous and has these images.
+        let images = unsafe { Images::new(x, first..first + count, conv.in_channels, rows, columns) };
+        for group in 0..conv.groups {
+            let (m, k) = (conv.group_out(), conv.group_in() * conv.taps());
+            let weights = Strided { data: w.wrapping_add(group * m * k), lane: k as isize, depth: 1 };
+            let patches = PatchLanes(input_patches(conv, &images, columns, group));
+            let planes = Planes {
+                data: y.wrapping_add((first * conv.out_channels + group * m) * out_plane),
+                image: conv.out_channels * out_plane,
+                channel: out_plane,
+                lines,
+                per_line,
+                line_step: per_line,
+                step: 1,
+            };
+            let bias = if bias.is_null() { Bias::None } else { Bias::Rows(bias.wrapping_add(group * m)) };
+            // SAFETY: operands and target are the parts of the tensors that belong to this group and these images.
+            unsafe {
+                product_by_columns(&Product {
+                    m,
+                    n: count * out_plane,
+                    k,
+                    a: &weights,
+                    b: &patches,
+                    c: &planes,
+                    accumulate: false,
+                    epilogue: Epilogue { bias, relu: false },
+                    parallel: true,
+                });
+            }
+        }
+    }
+}
+
+/// The part of the padded input that patches reach, by axis. Lines keep their order: their stride costs nothing.
+pub(super) fn input_axes(conv: &Conv2d) -> (Axis, Axis) {
+    let (lines, per_line) = conv.output();
+    let reach = |count: usize, stride: usize, kernel: usize, dilation: usize| {
+        count.saturating_sub(1) * stride + kernel.saturating_sub(1) * dilation + 1
+    };
+    let rows = Axis {
+        length: conv.input.0,
+        before: conv.padding.0 as isize,
+        padded: reach(lines, conv.stride.0, conv.kernel.0, conv.dilation.0),
+        stride: 1,
+    };
+    let columns = Axis {
+        length: conv.input.1,
+        before: conv.padding.1 as isize,
+        padded: reach(per_line, conv.stride.1, conv.kernel.1, conv.dilation.1),
+        stride: conv.stride.1,
+    };
+    (rows, columns)
+}
+
+/// The patches of one group, their elements in the order (channel, kernel row, kernel column) of the weights.
+pub(super) fn input_patches<'a, T>(
+    conv: &Conv2d,
+    images: &'a Images<T>,
+    columns: Axis,
+    group: usize,
+) -> Patches<'a, T> {
+    let (lines, per_line) = conv.output();
+    let mut offsets = Vec::with_capacity(conv.group_in() * conv.taps());
+    for channel in 0..conv.group_in() {
+        for i in 0..conv.kernel.0 {
+            for j in 0..conv.kernel.1 {
+                let line = i * conv.dilation.0 * images.line;
+                offsets.push(channel * images.channel + line + columns.offset(j * conv.dilation.1));
+            }
+        }
+    }
+    Patches {
+        images,
+        start: group * conv.group_in() * images.channel,
+        line_step: conv.stride.0 * images.line,
+        lines,
+        per_line,
+        offsets,
+    }
+}
