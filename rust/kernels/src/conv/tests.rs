@@ -63,7 +63,7 @@ fn check<T: Float>(conv: &Conv2d, seed: u64) {
     let w = numbers.fill::<T>(conv.out_channels * conv.group_in() * conv.taps());
     let bias = numbers.fill::<T>(conv.out_channels);
     let dy = numbers.fill::<T>(conv.batch * conv.out_channels * out_plane);
-    let with_bias = numbers.next() % 2 == 0;
+    let with_bias = numbers.next().is_multiple_of(2);
 
     let mut y = vec![T::NAN; dy.len()];
     let mut want: Vec<T> = (0..y.len())
