@@ -1,0 +1,498 @@
+// Mathematical functions whose WGSL builtins are too loose, or undefined at the edges, to be used directly.
+// Errors are given against the exact value, in float32 units in the last place (ulp), on normal results.
+
+#import common
+
+const LN2_HI: f32 = 0.693145751953125;
+const LN2_LO: f32 = 1.42860677e-6;
+
+// 2^n for n in [-252, 252]: two factors, so that neither overflows nor becomes denormal too early.
+fn scale_by_power(x: f32, n: i32) -> f32 {
+    let half = n / 2;
+    let rest = n - half;
+    return x * bitcast<f32>(u32(half + 127) << 23u) * bitcast<f32>(u32(rest + 127) << 23u);
+}
+
+// exp(x), 2 ulp: the builtin may be off by 3 + 2|x| ulp.
+fn exp_f32(x: f32) -> f32 {
+    if is_nan(x) { return x; }
+    if x > 88.72284 { return infinity(); }
+    if x < -103.97208 { return 0.0; }
+    let n = round(x * 1.4426950408889634);
+    let r = fma(n, -LN2_LO, fma(n, -LN2_HI, x));
+    var q = 1.9875691500e-4;
+    q = fma(q, r, 1.3981999507e-3);
+    q = fma(q, r, 8.3334519073e-3);
+    q = fma(q, r, 4.1665795894e-2);
+    q = fma(q, r, 1.6666665459e-1);
+    q = fma(q, r, 5.0000001201e-1);
+    return scale_by_power(fma(q, r * r, r) + 1.0, i32(n));
+}
+
+// exp(x) - 1 without cancellation near 0.
+fn expm1_f32(x: f32) -> f32 {
+    if abs(x) > 0.34657359 { return exp_f32(x) - 1.0; }
+    var q = 1.9875691500e-4;
+    q = fma(q, x, 1.3981999507e-3);
+    q = fma(q, x, 8.3334519073e-3);
+    q = fma(q, x, 4.1665795894e-2);
+    q = fma(q, x, 1.6666665459e-1);
+    q = fma(q, x, 5.0000001201e-1);
+    return fma(q, x * x, x);
+}
+
+// log(1 + f) for 1 + f in [sqrt(1/2), sqrt(2)], to which the exponent's part may be added.
+fn log_polynomial(f: f32) -> f32 {
+    var q = 7.0376836292e-2;
+    q = fma(q, f, -1.1514610310e-1);
+    q = fma(q, f, 1.1676998740e-1);
+    q = fma(q, f, -1.2420140846e-1);
+    q = fma(q, f, 1.4249322787e-1);
+    q = fma(q, f, -1.6668057665e-1);
+    q = fma(q, f, 2.0000714765e-1);
+    q = fma(q, f, -2.4999993993e-1);
+    q = fma(q, f, 3.3333331174e-1);
+    return q * f * f * f;
+}
+
+// The exponent and the mantissa in [sqrt(1/2), sqrt(2)) of a positive finite x.
+struct Split { exponent: f32, mantissa: f32 }
+
+fn split_f32(x: f32) -> Split {
+    var bits = bitcast<u32>(x);
+    var exponent = 0;
+    if bits < 0x00800000u {  // denormal: drivers may flush it in arithmetic, so count in integers
+        let shift = countLeadingZeros(bits) - 8u;
+        bits = bits << shift;
+        exponent = -i32(shift);
+    }
+    exponent += i32(bits >> 23u) - 127;
+    var mantissa = bitcast<f32>((bits & 0x007fffffu) | 0x3f800000u);
+    if mantissa > 1.4142135 {
+        mantissa *= 0.5;
+        exponent += 1;
+    }
+    return Split(f32(exponent), mantissa);
+}
+
+// log(x), 2 ulp: the builtin's error is absolute near 1.
+fn log_f32(x: f32) -> f32 {
+    let bits = bitcast<u32>(x);
+    if is_nan(x) { return x; }
+    if (bits & 0x7fffffffu) == 0u { return -infinity(); }
+    if (bits >> 31u) == 1u { return not_a_number(); }
+    if bits == 0x7f800000u { return x; }
+    let s = split_f32(x);
+    let f = s.mantissa - 1.0;
+    let y = fma(s.exponent, LN2_LO, log_polynomial(f)) - 0.5 * f * f;
+    return fma(s.exponent, LN2_HI, f + y);
+}
+
+fn log2_f32(x: f32) -> f32 {
+    let bits = bitcast<u32>(x);
+    if (bits & 0x7fffffffu) == 0u || (bits >> 31u) == 1u || bits >= 0x7f800000u { return log_f32(x); }
+    let s = split_f32(x);
+    let f = s.mantissa - 1.0;
+    let y = log_polynomial(f) - 0.5 * f * f;
+    // log2(e) = 1 + 0.4427: the exponent is added last, so powers of two are exact.
+    return s.exponent + ((f + y) * 0.44269504088896341 + (y + f));
+}
+
+fn log10_f32(x: f32) -> f32 {
+    return log_f32(x) * 0.43429448190325182;
+}
+
+// log(1 + x) without losing a small x.
+fn log1p_f32(x: f32) -> f32 {
+    if is_nan(x) || x == 0.0 { return x; }
+    if x < -1.0 { return not_a_number(); }
+    if abs(x) < 0.29 { return log_polynomial(x) - 0.5 * x * x + x; }
+    let u = 1.0 + x;
+    if is_inf(u) || u == 0.0 { return log_f32(u); }
+    return log_f32(u) + (x - (u - 1.0)) / u;
+}
+
+// tanh(x), 3 ulp: the builtin overflows on some drivers beyond |x| = 44.
+fn tanh_f32(x: f32) -> f32 {
+    let a = abs(x);
+    if is_nan(x) { return x; }
+    if a > 9.1 { return sign(x); }
+    if a < 0.625 {
+        let z = x * x;
+        var q = -5.70498872745e-3;
+        q = fma(q, z, 2.06390887954e-2);
+        q = fma(q, z, -5.37397155531e-2);
+        q = fma(q, z, 1.33314422036e-1);
+        q = fma(q, z, -3.33332819422e-1);
+        return fma(q * z, x, x);
+    }
+    return sign(x) * (1.0 - 2.0 / (exp_f32(2.0 * a) + 1.0));
+}
+
+fn sigmoid_f32(x: f32) -> f32 {
+    let e = exp_f32(-abs(x));  // never overflows
+    return select(1.0, e, x < 0.0) / (1.0 + e);
+}
+
+// log(1 + exp(x))
+fn softplus_f32(x: f32) -> f32 {
+    if is_nan(x) { return x; }
+    return max(x, 0.0) + log1p_f32(exp_f32(-abs(x)));
+}
+
+fn sinh_f32(x: f32) -> f32 {
+    let a = abs(x);
+    if a < 1.0 {
+        let z = x * x;
+        var q = 2.03721912945e-4;
+        q = fma(q, z, 8.33028376239e-3);
+        q = fma(q, z, 1.66667160211e-1);
+        return fma(q * z, x, x);
+    }
+    let e = exp_f32(a * 0.5);  // its square, halved, overflows only where sinh does
+    return select(-1.0, 1.0, x > 0.0) * (0.5 * e * e - select(0.0, 0.5 / e / e, a < 20.0));
+}
+
+fn cosh_f32(x: f32) -> f32 {
+    let a = abs(x);
+    let e = exp_f32(a * 0.5);
+    return 0.5 * e * e + select(0.0, 0.5 / e / e, a < 20.0);
+}
+
+fn asinh_f32(x: f32) -> f32 {
+    let a = abs(x);
+    if !is_finite(x) { return x; }
+    var y: f32;
+    if a > 1.0e9 {
+        y = log_f32(a) + 0.69314718055994531;
+    } else {
+        y = log1p_f32(a + a * a / (1.0 + sqrt(fma(a, a, 1.0))));
+    }
+    return select(y, -y, x < 0.0);
+}
+
+fn acosh_f32(x: f32) -> f32 {
+    if is_nan(x) || x < 1.0 { return not_a_number(); }
+    if x > 1.0e9 { return log_f32(x) + 0.69314718055994531; }
+    let t = x - 1.0;
+    return log1p_f32(t + sqrt(fma(t, t, 2.0 * t)));
+}
+
+fn atanh_f32(x: f32) -> f32 {
+    let a = abs(x);
+    if is_nan(x) || a > 1.0 { return not_a_number(); }
+    if a == 1.0 { return select(infinity(), -infinity(), x < 0.0); }
+    let y = 0.5 * log1p_f32(2.0 * a / (1.0 - a));
+    return select(y, -y, x < 0.0);
+}
+
+// x reduced by multiples of pi/2: the quadrant and the rest in [-pi/4, pi/4].  Good to |x| = 1e5 or so, where
+// float32 angles stop meaning much.
+struct Angle { quadrant: i32, rest: f32 }
+
+fn reduce_angle(x: f32) -> Angle {
+    let n = round(x * 0.63661977236758134);
+    var r = fma(n, -1.5703125, x);
+    r = fma(n, -4.83751296997e-4, r);
+    r = fma(n, -7.54978995489e-8, r);
+    return Angle(i32(n), r);
+}
+
+fn sin_polynomial(r: f32) -> f32 {
+    let z = r * r;
+    var q = -1.9515295891e-4;
+    q = fma(q, z, 8.3321608736e-3);
+    q = fma(q, z, -1.6666654611e-1);
+    return fma(q * z, r, r);
+}
+
+fn cos_polynomial(r: f32) -> f32 {
+    let z = r * r;
+    var q = 2.443315711809948e-5;
+    q = fma(q, z, -1.388731625493765e-3);
+    q = fma(q, z, 4.166664568298827e-2);
+    return fma(q * z, z, fma(-0.5, z, 1.0));
+}
+
+// sin and cos: the builtins promise only an absolute error of 2^-11.
+fn sin_f32(x: f32) -> f32 {
+    if !is_finite(x) { return not_a_number(); }
+    let a = reduce_angle(x);
+    let y = select(sin_polynomial(a.rest), cos_polynomial(a.rest), (a.quadrant & 1) != 0);
+    return select(y, -y, (a.quadrant & 2) != 0);
+}
+
+fn cos_f32(x: f32) -> f32 {
+    if !is_finite(x) { return not_a_number(); }
+    let a = reduce_angle(x);
+    let y = select(cos_polynomial(a.rest), sin_polynomial(a.rest), (a.quadrant & 1) != 0);
+    return select(y, -y, ((a.quadrant + 1) & 2) != 0);
+}
+
+fn tan_f32(x: f32) -> f32 {
+    return sin_f32(x) / cos_f32(x);
+}
+
+// atan on [0, inf), 2 ulp.
+fn atan_positive(a: f32) -> f32 {
+    var base = 0.0;
+    var t = a;
+    if a > 2.414213562373095 {
+        base = 1.5707963267948966;
+        t = -1.0 / a;
+    } else if a > 0.4142135623730950 {
+        base = 0.7853981633974483;
+        t = (a - 1.0) / (a + 1.0);
+    }
+    let z = t * t;
+    var q = 8.05374449538e-2;
+    q = fma(q, z, -1.38776856032e-1);
+    q = fma(q, z, 1.99777106478e-1);
+    q = fma(q, z, -3.33329491539e-1);
+    return base + fma(q * z, t, t);
+}
+
+fn atan_f32(x: f32) -> f32 {
+    if is_nan(x) { return x; }
+    let y = atan_positive(abs(x));
+    return select(y, -y, x < 0.0);
+}
+
+fn atan2_f32(y: f32, x: f32) -> f32 {
+    if is_nan(x) || is_nan(y) { return not_a_number(); }
+    let x_negative = (bitcast<u32>(x) >> 31u) == 1u;
+    let ay = abs(y);
+    let ax = abs(x);
+    var angle: f32;
+    if ay == 0.0 {
+        angle = 0.0;
+    } else if ax == 0.0 {
+        angle = 1.5707963267948966;
+    } else if is_inf(ay) && is_inf(ax) {
+        angle = 0.7853981633974483;
+    } else {
+        angle = atan_positive(ay / ax);
+    }
+    if x_negative { angle = 3.1415926535897931 - angle; }
+    return select(angle, -angle, (bitcast<u32>(y) >> 31u) == 1u);
+}
+
+// asin on [0, 1/2], 2 ulp.
+fn asin_small(a: f32) -> f32 {
+    let z = a * a;
+    var q = 4.2163199048e-2;
+    q = fma(q, z, 2.4181311049e-2);
+    q = fma(q, z, 4.5470025998e-2);
+    q = fma(q, z, 7.4953002686e-2);
+    q = fma(q, z, 1.6666752422e-1);
+    return fma(q * z, a, a);
+}
+
+fn asin_f32(x: f32) -> f32 {
+    let a = abs(x);
+    if is_nan(x) || a > 1.0 { return not_a_number(); }
+    var y: f32;
+    if a > 0.5 {
+        y = 1.5707963267948966 - 2.0 * asin_small(sqrt(0.5 * (1.0 - a)));
+    } else {
+        y = asin_small(a);
+    }
+    return select(y, -y, x < 0.0);
+}
+
+fn acos_f32(x: f32) -> f32 {
+    let a = abs(x);
+    if is_nan(x) || a > 1.0 { return not_a_number(); }
+    if x > 0.5 { return 2.0 * asin_small(sqrt(0.5 * (1.0 - x))); }
+    if x < -0.5 { return 3.1415926535897931 - 2.0 * asin_small(sqrt(0.5 * (1.0 + x))); }
+    return 1.5707963267948966 - select(asin_small(a), -asin_small(a), x < 0.0);
+}
+
+// The error function: a series-like polynomial below 1, exp(-x^2) times a polynomial above.
+fn erfc_tail(a: f32) -> f32 {
+    // Abramowitz-Stegun form with the coefficients of Numerical Recipes' erfcc extended Chebyshev fit:
+    // relative error below 1.2e-7 for every a >= 0.
+    let t = 1.0 / (1.0 + 0.5 * a);
+    var q = 0.17087277;
+    q = fma(q, t, -0.82215223);
+    q = fma(q, t, 1.48851587);
+    q = fma(q, t, -1.13520398);
+    q = fma(q, t, 0.27886807);
+    q = fma(q, t, -0.18628806);
+    q = fma(q, t, 0.09678418);
+    q = fma(q, t, 0.37409196);
+    q = fma(q, t, 1.00002368);
+    q = fma(q, t, -1.26551223);
+    // -a*a is split so that its rounding does not grow with a.
+    let high = bitcast<f32>(bitcast<u32>(a) & 0xfffff000u);
+    return t * exp_f32(-high * high) * exp_f32(fma(high - a, high + a, q));
+}
+
+fn erf_f32(x: f32) -> f32 {
+    let a = abs(x);
+    if is_nan(x) { return x; }
+    if a < 1.0 {
+        let z = x * x;
+        var q = 7.853861353153693e-5;
+        q = fma(q, z, -8.010193625184903e-4);
+        q = fma(q, z, 5.188327685732524e-3);
+        q = fma(q, z, -2.685381193529856e-2);
+        q = fma(q, z, 1.128358514861418e-1);
+        q = fma(q, z, -3.761262582423300e-1);
+        q = fma(q, z, 1.128379165726710);
+        return x * q;
+    }
+    if a > 4.0 { return sign(x); }
+    return sign(x) * (1.0 - erfc_tail(a));
+}
+
+fn erfc_f32(x: f32) -> f32 {
+    let a = abs(x);
+    if is_nan(x) { return x; }
+    if a < 0.5 { return 1.0 - erf_f32(x); }
+    if a > 10.1 { return select(0.0, 2.0, x < 0.0); }
+    let y = erfc_tail(a);
+    return select(y, 2.0 - y, x < 0.0);
+}
+
+fn is_odd_integer(y: f32) -> bool {
+    let a = abs(y);
+    return a < 16777216.0 && floor(a) == a && (u32(a) & 1u) == 1u;
+}
+
+fn is_integer(y: f32) -> bool {
+    return floor(y) == y;
+}
+
+// x ** y with IEEE's special cases; WGSL's pow is undefined for x < 0.
+fn pow_f32(x: f32, y: f32) -> f32 {
+    if y == 0.0 || x == 1.0 { return 1.0; }
+    if is_nan(x) || is_nan(y) { return not_a_number(); }
+    let a = abs(x);
+    if y == 1.0 { return x; }
+    if y == 2.0 { return x * x; }
+    if y == 0.5 && !is_inf(x) { return sqrt(x) + 0.0; }
+    if y == -1.0 { return 1.0 / x; }
+    let negative = (bitcast<u32>(x) >> 31u) == 1u;
+    if is_inf(y) {
+        if a == 1.0 { return 1.0; }
+        return select(0.0, infinity(), (a > 1.0) == (y > 0.0));
+    }
+    let flip = negative && is_odd_integer(y);
+    var r: f32;
+    if a == 0.0 {
+        r = select(0.0, infinity(), y < 0.0);
+    } else if is_inf(a) {
+        r = select(infinity(), 0.0, y < 0.0);
+    } else if negative && !is_integer(y) {
+        return not_a_number();
+    } else if is_integer(y) && abs(y) <= 32.0 {
+        // Repeated squaring: exact where the result is.
+        var n = u32(abs(y));
+        var base = a;
+        r = 1.0;
+        for (var i = 0; i < 6; i++) {
+            if (n & 1u) == 1u { r *= base; }
+            base *= base;
+            n = n >> 1u;
+        }
+        if y < 0.0 { r = 1.0 / r; }
+    } else {
+        r = pow_positive(a, y);
+    }
+    return select(r, -r, flip);
+}
+
+// a ** y for finite a > 0: the logarithm in two floats, so the error does not grow with the exponent.
+fn pow_positive(a: f32, y: f32) -> f32 {
+    let s = split_f32(a);
+    let f = s.mantissa - 1.0;
+    let tail = log_polynomial(f);
+    let square = f * f;
+    let square_low = fma(f, f, -square);
+    let half = -0.5 * square;
+    let sum = f + half;
+    let lost = (f - sum) + half - 0.5 * square_low + tail;
+    // log(a) = e*LN2_HI + sum + (e*LN2_LO + lost); e*LN2_HI is exact
+    let e_high = s.exponent * LN2_HI;
+    let high = e_high + sum;
+    let z = high - e_high;
+    let low = (e_high - (high - z)) + (sum - z) + fma(s.exponent, LN2_LO, lost);
+    let product = high * y;
+    let product_low = fma(high, y, -product) + low * y;
+    if product > 89.0 { return infinity(); }
+    if product < -104.5 { return 0.0; }
+    return exp_f32(product) * (1.0 + product_low);
+}
+
+// Integers.  Division rounds down, the remainder has the sign of the divisor, and a zero divisor gives 0:
+// there is no way to raise from a kernel.
+fn floor_div_i32(a: i32, b: i32) -> i32 {
+    if b == 0 { return 0; }
+    if b == -1 { return -a; }
+    let q = a / b;
+    return select(q, q - 1, (a % b != 0) && ((a < 0) != (b < 0)));
+}
+
+fn remainder_i32(a: i32, b: i32) -> i32 {
+    if b == 0 || b == -1 { return 0; }
+    let r = a % b;
+    return select(r, r + b, r != 0 && ((r < 0) != (b < 0)));
+}
+
+fn pow_i32(x: i32, y: i32) -> i32 {
+    if y < 0 {
+        if x == 1 { return 1; }
+        if x == -1 { return select(1, -1, (y & 1) != 0); }
+        return 0;
+    }
+    var r = 1;
+    var base = x;
+    var n = u32(y);
+    while n != 0u {
+        if (n & 1u) == 1u { r *= base; }
+        base *= base;
+        n = n >> 1u;
+    }
+    return r;
+}
+
+// C's fmod: the exact remainder with the sign of x.  WGSL's % loses it when x / y is large.
+fn fmod_f32(x: f32, y: f32) -> f32 {
+    if is_nan(x) || is_nan(y) || is_inf(x) || y == 0.0 { return not_a_number(); }
+    if is_inf(y) { return x; }
+    let b = abs(y);
+    var r = abs(x);
+    // Each round takes off the largest multiple of b that one float32 quotient can hold exactly.
+    for (var i = 0; i < 16 && r >= b; i++) {
+        var scaled = b;
+        let gap = i32((bitcast<u32>(r) >> 23u)) - i32((bitcast<u32>(b) >> 23u));
+        if gap > 20 { scaled = b * bitcast<f32>(u32(min(gap - 20, 120) + 127) << 23u); }
+        let q = floor(r / scaled);
+        r = fma(-q, scaled, r);
+        if r < 0.0 { r += scaled; }
+    }
+    return select(r, -r, x < 0.0);
+}
+
+// Python's %: the sign of the divisor.
+fn remainder_f32(x: f32, y: f32) -> f32 {
+    let r = fmod_f32(x, y);
+    return select(r, r + y, r != 0.0 && ((r < 0.0) != (y < 0.0)));
+}
+
+fn floor_div_f32(x: f32, y: f32) -> f32 {
+    if y == 0.0 { return x / y; }
+    let r = fmod_f32(x, y);
+    var q = (x - r) / y;
+    if r != 0.0 && ((r < 0.0) != (y < 0.0)) { q -= 1.0; }
+    return round(q);
+}
+
+// float32 to int32: toward zero, saturating, NaN gives 0.
+fn f32_to_i32(x: f32) -> i32 {
+    if is_nan(x) { return 0; }
+    if x >= 2147483648.0 { return 2147483647; }
+    if x < -2147483648.0 { return -2147483647 - 1; }
+    return i32(x);
+}
