@@ -20,27 +20,27 @@ fn not_a_number() -> f32 {
 }
 
 // By bits: drivers may assume that `x != x` is false.
-fn is_nan(x: f32) -> bool {
+fn isnan_(x: f32) -> bool {
     return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u;
 }
 
-fn is_inf(x: f32) -> bool {
+fn isinf_(x: f32) -> bool {
     return (bitcast<u32>(x) & 0x7fffffffu) == 0x7f800000u;
 }
 
-fn is_finite(x: f32) -> bool {
+fn isfinite_(x: f32) -> bool {
     return (bitcast<u32>(x) & 0x7f800000u) != 0x7f800000u;
 }
 
 // WGSL's own max and min may return either argument when one is NaN; ours return the NaN.
-fn max_f32(a: f32, b: f32) -> f32 {
-    if is_nan(a) { return a; }
-    if is_nan(b) { return b; }
+fn maximum_(a: f32, b: f32) -> f32 {
+    if isnan_(a) { return a; }
+    if isnan_(b) { return b; }
     return max(a, b);
 }
 
-fn min_f32(a: f32, b: f32) -> f32 {
-    if is_nan(a) { return a; }
-    if is_nan(b) { return b; }
+fn minimum_(a: f32, b: f32) -> f32 {
+    if isnan_(a) { return a; }
+    if isnan_(b) { return b; }
     return min(a, b);
 }

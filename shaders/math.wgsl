@@ -3,8 +3,22 @@
 
 #import common
 
-const LN2_HI: f32 = 0.693145751953125;
-const LN2_LO: f32 = 1.42860677e-6;
+//
+// Compilers may reassociate float arithmetic (Mesa does), which undoes the usual tricks with a number in two parts.  So
+// what must be exact is done in integers, or hidden from the compiler by `opaque`.
+
+// v itself; the condition never holds, but no compiler knows.
+fn opaque(v: f32, x: f32) -> f32 {
+    return bitcast<f32>(bitcast<u32>(v) ^ select(0u, 1u, abs(x) > 3.3e38));
+}
+
+// The upper 12 bits of v's significand: products of two such numbers are exact.
+fn upper(v: f32) -> f32 {
+    return bitcast<f32>(bitcast<u32>(v) & 0xfffff000u);
+}
+
+const LN2_HI: f32 = 0.693145751953125;   // 16 bits: its product with an exponent is exact
+const LN2_LO: f32 = 1.4286068203e-6;
 
 // 2^n for n in [-252, 252]: two factors, so that neither overflows nor becomes denormal too early.
 fn scale_by_power(x: f32, n: i32) -> f32 {
@@ -14,12 +28,14 @@ fn scale_by_power(x: f32, n: i32) -> f32 {
 }
 
 // exp(x), 2 ulp: the builtin may be off by 3 + 2|x| ulp.
-fn exp_f32(x: f32) -> f32 {
-    if is_nan(x) { return x; }
+fn exp_(x: f32) -> f32 {
+    if isnan_(x) { return x; }
     if x > 88.72284 { return infinity(); }
     if x < -103.97208 { return 0.0; }
     let n = round(x * 1.4426950408889634);
-    let r = fma(n, -LN2_LO, fma(n, -LN2_HI, x));
+    // x - n log(2) in steps of 2^-24; 11629080 is log(2) in those steps, and the last term what that leaves out.
+    let steps = i32(round(x * 16777216.0)) - i32(n) * 11629080;
+    let r = f32(steps) * 5.9604645e-8 - n * -1.90465430e-09;
     var q = 1.9875691500e-4;
     q = fma(q, r, 1.3981999507e-3);
     q = fma(q, r, 8.3334519073e-3);
@@ -30,8 +46,8 @@ fn exp_f32(x: f32) -> f32 {
 }
 
 // exp(x) - 1 without cancellation near 0.
-fn expm1_f32(x: f32) -> f32 {
-    if abs(x) > 0.34657359 { return exp_f32(x) - 1.0; }
+fn expm1_(x: f32) -> f32 {
+    if abs(x) > 0.34657359 { return exp_(x) - 1.0; }
     var q = 1.9875691500e-4;
     q = fma(q, x, 1.3981999507e-3);
     q = fma(q, x, 8.3334519073e-3);
@@ -58,7 +74,7 @@ fn log_polynomial(f: f32) -> f32 {
 // The exponent and the mantissa in [sqrt(1/2), sqrt(2)) of a positive finite x.
 struct Split { exponent: f32, mantissa: f32 }
 
-fn split_f32(x: f32) -> Split {
+fn split_float(x: f32) -> Split {
     var bits = bitcast<u32>(x);
     var exponent = 0;
     if bits < 0x00800000u {  // denormal: drivers may flush it in arithmetic, so count in integers
@@ -76,46 +92,75 @@ fn split_f32(x: f32) -> Split {
 }
 
 // log(x), 2 ulp: the builtin's error is absolute near 1.
-fn log_f32(x: f32) -> f32 {
+fn log_(x: f32) -> f32 {
     let bits = bitcast<u32>(x);
-    if is_nan(x) { return x; }
+    if isnan_(x) { return x; }
     if (bits & 0x7fffffffu) == 0u { return -infinity(); }
     if (bits >> 31u) == 1u { return not_a_number(); }
     if bits == 0x7f800000u { return x; }
-    let s = split_f32(x);
+    let s = split_float(x);
     let f = s.mantissa - 1.0;
     let y = fma(s.exponent, LN2_LO, log_polynomial(f)) - 0.5 * f * f;
     return fma(s.exponent, LN2_HI, f + y);
 }
 
-fn log2_f32(x: f32) -> f32 {
+fn log2_(x: f32) -> f32 {
     let bits = bitcast<u32>(x);
-    if (bits & 0x7fffffffu) == 0u || (bits >> 31u) == 1u || bits >= 0x7f800000u { return log_f32(x); }
-    let s = split_f32(x);
+    if (bits & 0x7fffffffu) == 0u || (bits >> 31u) == 1u || bits >= 0x7f800000u { return log_(x); }
+    let s = split_float(x);
     let f = s.mantissa - 1.0;
     let y = log_polynomial(f) - 0.5 * f * f;
     // log2(e) = 1 + 0.4427: the exponent is added last, so powers of two are exact.
     return s.exponent + ((f + y) * 0.44269504088896341 + (y + f));
 }
 
-fn log10_f32(x: f32) -> f32 {
-    return log_f32(x) * 0.43429448190325182;
+fn log10_(x: f32) -> f32 {
+    return log_(x) * 0.43429448190325182;
 }
 
 // log(1 + x) without losing a small x.
-fn log1p_f32(x: f32) -> f32 {
-    if is_nan(x) || x == 0.0 { return x; }
+fn log1p_(x: f32) -> f32 {
+    if isnan_(x) || x == 0.0 { return x; }
     if x < -1.0 { return not_a_number(); }
     if abs(x) < 0.29 { return log_polynomial(x) - 0.5 * x * x + x; }
     let u = 1.0 + x;
-    if is_inf(u) || u == 0.0 { return log_f32(u); }
-    return log_f32(u) + (x - (u - 1.0)) / u;
+    if isinf_(u) || u == 0.0 { return log_(u); }
+    return log_(u) + (x - (u - 1.0)) / u;
+}
+
+// Square roots of negative numbers are NaN everywhere, not only where the driver says so.
+fn sqrt_(x: f32) -> f32 {
+    if x < 0.0 { return not_a_number(); }
+    return sqrt(x);
+}
+
+fn exp2_(x: f32) -> f32 {
+    if isnan_(x) { return x; }
+    if x >= 128.0 { return infinity(); }
+    if x < -150.0 { return 0.0; }
+    let n = round(x);
+    let y = exp_((x - n) * 0.69314718055994531);  // a small argument, so no error of x * log(2) grows
+    return scale_by_power(y, i32(n));
+}
+
+fn sign_(x: f32) -> f32 {
+    if isnan_(x) { return x; }
+    return sign(x);
+}
+
+fn relu_(x: f32) -> f32 {
+    return maximum_(x, 0.0);
+}
+
+// NaN stays, as in torch.
+fn clamp_(x: f32, low: f32, high: f32) -> f32 {
+    return minimum_(maximum_(x, low), high);
 }
 
 // tanh(x), 3 ulp: the builtin overflows on some drivers beyond |x| = 44.
-fn tanh_f32(x: f32) -> f32 {
+fn tanh_(x: f32) -> f32 {
     let a = abs(x);
-    if is_nan(x) { return x; }
+    if isnan_(x) { return x; }
     if a > 9.1 { return sign(x); }
     if a < 0.625 {
         let z = x * x;
@@ -126,21 +171,28 @@ fn tanh_f32(x: f32) -> f32 {
         q = fma(q, z, -3.33332819422e-1);
         return fma(q * z, x, x);
     }
-    return sign(x) * (1.0 - 2.0 / (exp_f32(2.0 * a) + 1.0));
+    return sign(x) * (1.0 - 2.0 / (exp_(2.0 * a) + 1.0));
 }
 
-fn sigmoid_f32(x: f32) -> f32 {
-    let e = exp_f32(-abs(x));  // never overflows
+fn sigmoid_(x: f32) -> f32 {
+    let e = exp_(-abs(x));  // never overflows
     return select(1.0, e, x < 0.0) / (1.0 + e);
 }
 
 // log(1 + exp(x))
-fn softplus_f32(x: f32) -> f32 {
-    if is_nan(x) { return x; }
-    return max(x, 0.0) + log1p_f32(exp_f32(-abs(x)));
+fn softplus_(x: f32) -> f32 {
+    if isnan_(x) { return x; }
+    return max(x, 0.0) + log1p_(exp_(-abs(x)));
 }
 
-fn sinh_f32(x: f32) -> f32 {
+// log(exp(x) + exp(y))
+fn logaddexp_(x: f32, y: f32) -> f32 {
+    let high = maximum_(x, y);
+    if isinf_(high) || isnan_(high) { return high; }
+    return high + log1p_(exp_(minimum_(x, y) - high));
+}
+
+fn sinh_(x: f32) -> f32 {
     let a = abs(x);
     if a < 1.0 {
         let z = x * x;
@@ -149,53 +201,94 @@ fn sinh_f32(x: f32) -> f32 {
         q = fma(q, z, 1.66667160211e-1);
         return fma(q * z, x, x);
     }
-    let e = exp_f32(a * 0.5);  // its square, halved, overflows only where sinh does
+    let e = exp_(a * 0.5);  // its square, halved, overflows only where sinh does
     return select(-1.0, 1.0, x > 0.0) * (0.5 * e * e - select(0.0, 0.5 / e / e, a < 20.0));
 }
 
-fn cosh_f32(x: f32) -> f32 {
+fn cosh_(x: f32) -> f32 {
     let a = abs(x);
-    let e = exp_f32(a * 0.5);
+    let e = exp_(a * 0.5);
     return 0.5 * e * e + select(0.0, 0.5 / e / e, a < 20.0);
 }
 
-fn asinh_f32(x: f32) -> f32 {
+fn asinh_(x: f32) -> f32 {
     let a = abs(x);
-    if !is_finite(x) { return x; }
+    if !isfinite_(x) { return x; }
     var y: f32;
     if a > 1.0e9 {
-        y = log_f32(a) + 0.69314718055994531;
+        y = log_(a) + 0.69314718055994531;
     } else {
-        y = log1p_f32(a + a * a / (1.0 + sqrt(fma(a, a, 1.0))));
+        y = log1p_(a + a * a / (1.0 + sqrt(fma(a, a, 1.0))));
     }
     return select(y, -y, x < 0.0);
 }
 
-fn acosh_f32(x: f32) -> f32 {
-    if is_nan(x) || x < 1.0 { return not_a_number(); }
-    if x > 1.0e9 { return log_f32(x) + 0.69314718055994531; }
+fn acosh_(x: f32) -> f32 {
+    if isnan_(x) || x < 1.0 { return not_a_number(); }
+    if x > 1.0e9 { return log_(x) + 0.69314718055994531; }
     let t = x - 1.0;
-    return log1p_f32(t + sqrt(fma(t, t, 2.0 * t)));
+    return log1p_(t + sqrt(fma(t, t, 2.0 * t)));
 }
 
-fn atanh_f32(x: f32) -> f32 {
+fn atanh_(x: f32) -> f32 {
     let a = abs(x);
-    if is_nan(x) || a > 1.0 { return not_a_number(); }
+    if isnan_(x) || a > 1.0 { return not_a_number(); }
     if a == 1.0 { return select(infinity(), -infinity(), x < 0.0); }
-    let y = 0.5 * log1p_f32(2.0 * a / (1.0 - a));
+    let y = 0.5 * log1p_(2.0 * a / (1.0 - a));
     return select(y, -y, x < 0.0);
 }
 
-// x reduced by multiples of pi/2: the quadrant and the rest in [-pi/4, pi/4].  Good to |x| = 1e5 or so, where
-// float32 angles stop meaning much.
-struct Angle { quadrant: i32, rest: f32 }
+// |x| reduced by multiples of pi/2: the quadrant and the rest in [-pi/4, pi/4].  After Payne and Hanek, in integers:
+// x times as many digits of 2/pi as its exponent calls for, so it is exact for every x.
+struct Angle { quadrant: u32, rest: f32 }
+
+// The upper and lower words of a * b.
+fn multiply_wide(a: u32, b: u32) -> vec2<u32> {
+    let low = (a & 0xffffu) * (b & 0xffffu);
+    let mid1 = (a >> 16u) * (b & 0xffffu) + (low >> 16u);
+    let mid2 = (a & 0xffffu) * (b >> 16u) + (mid1 & 0xffffu);
+    return vec2<u32>((a >> 16u) * (b >> 16u) + (mid1 >> 16u) + (mid2 >> 16u), (mid2 << 16u) | (low & 0xffffu));
+}
+
+// Binary digits of 2/pi, 32 at a time, after 64 zeros.
+fn two_over_pi(i: u32) -> u32 {
+    switch i {
+        case 2u: { return 0xa2f9836eu; }
+        case 3u: { return 0x4e441529u; }
+        case 4u: { return 0xfc2757d1u; }
+        case 5u: { return 0xf534ddc0u; }
+        case 6u: { return 0xdb629599u; }
+        case 7u: { return 0x3c439041u; }
+        default: { return 0u; }
+    }
+}
 
 fn reduce_angle(x: f32) -> Angle {
-    let n = round(x * 0.63661977236758134);
-    var r = fma(n, -1.5703125, x);
-    r = fma(n, -4.83751296997e-4, r);
-    r = fma(n, -7.54978995489e-8, r);
-    return Angle(i32(n), r);
+    let a = abs(x);
+    if a < 0.78539816 { return Angle(0u, a); }
+    let bits = bitcast<u32>(a);
+    let significand = (bits << 8u) | 0x80000000u;
+    // With the digits from here on, the 64-bit product below ends at 2^-62; higher ones give multiples of 4 quadrants.
+    let shift = (bits >> 23u) - 96u;
+    let word = shift / 32u;
+    let bit = shift % 32u;
+    var high = two_over_pi(word);
+    var mid = two_over_pi(word + 1u);
+    var low = two_over_pi(word + 2u);
+    if bit != 0u {
+        high = (high << bit) | (mid >> (32u - bit));
+        mid = (mid << bit) | (low >> (32u - bit));
+        low = (low << bit) | (two_over_pi(word + 3u) >> (32u - bit));
+    }
+    let carry = multiply_wide(significand, low).x;
+    let p = multiply_wide(significand, mid);
+    let product_low = p.y + carry;
+    let product_high = significand * high + p.x + select(0u, 1u, product_low < carry);
+    // Two bits of quadrant, then the fraction of a quadrant; one of a half or more counts as negative.
+    let fraction = bitcast<i32>((product_high << 2u) | (product_low >> 30u));
+    let quadrant = (product_high >> 30u) + select(0u, 1u, fraction < 0);
+    let rest = f32(fraction) + f32(product_low << 2u) * 2.3283064e-10;
+    return Angle(quadrant, rest * 3.6572951e-10);
 }
 
 fn sin_polynomial(r: f32) -> f32 {
@@ -214,23 +307,23 @@ fn cos_polynomial(r: f32) -> f32 {
     return fma(q * z, z, fma(-0.5, z, 1.0));
 }
 
-// sin and cos: the builtins promise only an absolute error of 2^-11.
-fn sin_f32(x: f32) -> f32 {
-    if !is_finite(x) { return not_a_number(); }
+// sin and cos, 2 ulp: the builtins promise only an absolute error of 2^-11.
+fn sin_(x: f32) -> f32 {
+    if !isfinite_(x) { return not_a_number(); }
     let a = reduce_angle(x);
-    let y = select(sin_polynomial(a.rest), cos_polynomial(a.rest), (a.quadrant & 1) != 0);
-    return select(y, -y, (a.quadrant & 2) != 0);
+    let y = select(sin_polynomial(a.rest), cos_polynomial(a.rest), (a.quadrant & 1u) != 0u);
+    return select(y, -y, ((a.quadrant & 2u) != 0u) != (bitcast<i32>(x) < 0));
 }
 
-fn cos_f32(x: f32) -> f32 {
-    if !is_finite(x) { return not_a_number(); }
+fn cos_(x: f32) -> f32 {
+    if !isfinite_(x) { return not_a_number(); }
     let a = reduce_angle(x);
-    let y = select(cos_polynomial(a.rest), sin_polynomial(a.rest), (a.quadrant & 1) != 0);
-    return select(y, -y, ((a.quadrant + 1) & 2) != 0);
+    let y = select(cos_polynomial(a.rest), sin_polynomial(a.rest), (a.quadrant & 1u) != 0u);
+    return select(y, -y, ((a.quadrant + 1u) & 2u) != 0u);
 }
 
-fn tan_f32(x: f32) -> f32 {
-    return sin_f32(x) / cos_f32(x);
+fn tan_(x: f32) -> f32 {
+    return sin_(x) / cos_(x);
 }
 
 // atan on [0, inf), 2 ulp.
@@ -252,14 +345,14 @@ fn atan_positive(a: f32) -> f32 {
     return base + fma(q * z, t, t);
 }
 
-fn atan_f32(x: f32) -> f32 {
-    if is_nan(x) { return x; }
+fn atan_(x: f32) -> f32 {
+    if isnan_(x) { return x; }
     let y = atan_positive(abs(x));
     return select(y, -y, x < 0.0);
 }
 
-fn atan2_f32(y: f32, x: f32) -> f32 {
-    if is_nan(x) || is_nan(y) { return not_a_number(); }
+fn atan2_(y: f32, x: f32) -> f32 {
+    if isnan_(x) || isnan_(y) { return not_a_number(); }
     let x_negative = (bitcast<u32>(x) >> 31u) == 1u;
     let ay = abs(y);
     let ax = abs(x);
@@ -268,7 +361,7 @@ fn atan2_f32(y: f32, x: f32) -> f32 {
         angle = 0.0;
     } else if ax == 0.0 {
         angle = 1.5707963267948966;
-    } else if is_inf(ay) && is_inf(ax) {
+    } else if isinf_(ay) && isinf_(ax) {
         angle = 0.7853981633974483;
     } else {
         angle = atan_positive(ay / ax);
@@ -288,9 +381,9 @@ fn asin_small(a: f32) -> f32 {
     return fma(q * z, a, a);
 }
 
-fn asin_f32(x: f32) -> f32 {
+fn asin_(x: f32) -> f32 {
     let a = abs(x);
-    if is_nan(x) || a > 1.0 { return not_a_number(); }
+    if isnan_(x) || a > 1.0 { return not_a_number(); }
     var y: f32;
     if a > 0.5 {
         y = 1.5707963267948966 - 2.0 * asin_small(sqrt(0.5 * (1.0 - a)));
@@ -300,9 +393,9 @@ fn asin_f32(x: f32) -> f32 {
     return select(y, -y, x < 0.0);
 }
 
-fn acos_f32(x: f32) -> f32 {
+fn acos_(x: f32) -> f32 {
     let a = abs(x);
-    if is_nan(x) || a > 1.0 { return not_a_number(); }
+    if isnan_(x) || a > 1.0 { return not_a_number(); }
     if x > 0.5 { return 2.0 * asin_small(sqrt(0.5 * (1.0 - x))); }
     if x < -0.5 { return 3.1415926535897931 - 2.0 * asin_small(sqrt(0.5 * (1.0 + x))); }
     return 1.5707963267948966 - select(asin_small(a), -asin_small(a), x < 0.0);
@@ -325,12 +418,12 @@ fn erfc_tail(a: f32) -> f32 {
     q = fma(q, t, -1.26551223);
     // -a*a is split so that its rounding does not grow with a.
     let high = bitcast<f32>(bitcast<u32>(a) & 0xfffff000u);
-    return t * exp_f32(-high * high) * exp_f32(fma(high - a, high + a, q));
+    return t * exp_(-high * high) * exp_(fma(high - a, high + a, q));
 }
 
-fn erf_f32(x: f32) -> f32 {
+fn erf_(x: f32) -> f32 {
     let a = abs(x);
-    if is_nan(x) { return x; }
+    if isnan_(x) { return x; }
     if a < 1.0 {
         let z = x * x;
         var q = 7.853861353153693e-5;
@@ -346,10 +439,10 @@ fn erf_f32(x: f32) -> f32 {
     return sign(x) * (1.0 - erfc_tail(a));
 }
 
-fn erfc_f32(x: f32) -> f32 {
+fn erfc_(x: f32) -> f32 {
     let a = abs(x);
-    if is_nan(x) { return x; }
-    if a < 0.5 { return 1.0 - erf_f32(x); }
+    if isnan_(x) { return x; }
+    if a < 0.5 { return 1.0 - erf_(x); }
     if a > 10.1 { return select(0.0, 2.0, x < 0.0); }
     let y = erfc_tail(a);
     return select(y, 2.0 - y, x < 0.0);
@@ -365,16 +458,16 @@ fn is_integer(y: f32) -> bool {
 }
 
 // x ** y with IEEE's special cases; WGSL's pow is undefined for x < 0.
-fn pow_f32(x: f32, y: f32) -> f32 {
+fn pow_(x: f32, y: f32) -> f32 {
     if y == 0.0 || x == 1.0 { return 1.0; }
-    if is_nan(x) || is_nan(y) { return not_a_number(); }
+    if isnan_(x) || isnan_(y) { return not_a_number(); }
     let a = abs(x);
     if y == 1.0 { return x; }
     if y == 2.0 { return x * x; }
-    if y == 0.5 && !is_inf(x) { return sqrt(x) + 0.0; }
+    if y == 0.5 && !isinf_(x) { return sqrt(x) + 0.0; }
     if y == -1.0 { return 1.0 / x; }
     let negative = (bitcast<u32>(x) >> 31u) == 1u;
-    if is_inf(y) {
+    if isinf_(y) {
         if a == 1.0 { return 1.0; }
         return select(0.0, infinity(), (a > 1.0) == (y > 0.0));
     }
@@ -382,7 +475,7 @@ fn pow_f32(x: f32, y: f32) -> f32 {
     var r: f32;
     if a == 0.0 {
         r = select(0.0, infinity(), y < 0.0);
-    } else if is_inf(a) {
+    } else if isinf_(a) {
         r = select(infinity(), 0.0, y < 0.0);
     } else if negative && !is_integer(y) {
         return not_a_number();
@@ -405,42 +498,65 @@ fn pow_f32(x: f32, y: f32) -> f32 {
 
 // a ** y for finite a > 0: the logarithm in two floats, so the error does not grow with the exponent.
 fn pow_positive(a: f32, y: f32) -> f32 {
-    let s = split_f32(a);
+    let s = split_float(a);
     let f = s.mantissa - 1.0;
-    let tail = log_polynomial(f);
-    let square = f * f;
-    let square_low = fma(f, f, -square);
-    let half = -0.5 * square;
-    let sum = f + half;
-    let lost = (f - sum) + half - 0.5 * square_low + tail;
-    // log(a) = e*LN2_HI + sum + (e*LN2_LO + lost); e*LN2_HI is exact
-    let e_high = s.exponent * LN2_HI;
-    let high = e_high + sum;
-    let z = high - e_high;
-    let low = (e_high - (high - z)) + (sum - z) + fma(s.exponent, LN2_LO, lost);
-    let product = high * y;
-    let product_low = fma(high, y, -product) + low * y;
-    if product > 89.0 { return infinity(); }
-    if product < -104.5 { return 0.0; }
-    return exp_f32(product) * (1.0 + product_low);
+    // log(1 + f) = f - f^2/2 + tail, with the square in an exact part and the rest.
+    let f_upper = upper(f);
+    let half_square = 0.5 * f_upper * f_upper;
+    let sum = opaque(f - half_square, a);
+    let lost = opaque(f - sum, a) - half_square;
+    let tail = log_polynomial(f) - 0.5 * (f - f_upper) * (f + f_upper) + lost;
+    let scaled = s.exponent * LN2_HI;  // exact
+    let high = opaque(scaled + sum, a);
+    let part = opaque(high - scaled, a);
+    let low = (sum - part) + fma(s.exponent, LN2_LO, tail);
+    // The product with y, likewise.
+    let high_upper = upper(high);
+    let y_upper = upper(y);
+    let product = high_upper * y_upper;
+    let rest = (high - high_upper) * y + high_upper * (y - y_upper) + low * y;
+    if product + rest > 88.8 { return infinity(); }
+    if product + rest < -104.5 { return 0.0; }
+    let base = exp_(product);
+    return base + base * expm1_(rest);
 }
 
 // Integers.  Division rounds down, the remainder has the sign of the divisor, and a zero divisor gives 0:
 // there is no way to raise from a kernel.
-fn floor_div_i32(a: i32, b: i32) -> i32 {
+fn floor_div_int(a: i32, b: i32) -> i32 {
     if b == 0 { return 0; }
     if b == -1 { return -a; }
     let q = a / b;
     return select(q, q - 1, (a % b != 0) && ((a < 0) != (b < 0)));
 }
 
-fn remainder_i32(a: i32, b: i32) -> i32 {
+fn modulo_int(a: i32, b: i32) -> i32 {
     if b == 0 || b == -1 { return 0; }
     let r = a % b;
     return select(r, r + b, r != 0 && ((r < 0) != (b < 0)));
 }
 
-fn pow_i32(x: i32, y: i32) -> i32 {
+// Toward zero, with the sign of the dividend.
+fn rem_int(a: i32, b: i32) -> i32 {
+    if b == 0 || b == -1 { return 0; }
+    return a % b;
+}
+
+// Shifts by 32 or more move every bit out; WGSL would take the amount modulo 32.
+fn shl_int(a: i32, b: i32) -> i32 {
+    if b < 0 || b > 31 { return 0; }
+    return a << u32(b);
+}
+
+fn shr_int(a: i32, b: i32) -> i32 {
+    return a >> u32(select(b, 31, b < 0 || b > 31));
+}
+
+fn clamp_int(x: i32, low: i32, high: i32) -> i32 {
+    return min(max(x, low), high);
+}
+
+fn pow_int(x: i32, y: i32) -> i32 {
     if y < 0 {
         if x == 1 { return 1; }
         if x == -1 { return select(1, -1, (y & 1) != 0); }
@@ -457,41 +573,43 @@ fn pow_i32(x: i32, y: i32) -> i32 {
     return r;
 }
 
-// C's fmod: the exact remainder with the sign of x.  WGSL's % loses it when x / y is large.
-fn fmod_f32(x: f32, y: f32) -> f32 {
-    if is_nan(x) || is_nan(y) || is_inf(x) || y == 0.0 { return not_a_number(); }
-    if is_inf(y) { return x; }
-    let b = abs(y);
-    var r = abs(x);
-    // Each round takes off the largest multiple of b that one float32 quotient can hold exactly.
-    for (var i = 0; i < 16 && r >= b; i++) {
-        var scaled = b;
-        let gap = i32((bitcast<u32>(r) >> 23u)) - i32((bitcast<u32>(b) >> 23u));
-        if gap > 20 { scaled = b * bitcast<f32>(u32(min(gap - 20, 120) + 127) << 23u); }
-        let q = floor(r / scaled);
-        r = fma(-q, scaled, r);
-        if r < 0.0 { r += scaled; }
+// The exact remainder with the sign of x, as C's fmod: long division of the significands, eight bits at a time.
+fn fmod_(x: f32, y: f32) -> f32 {
+    if isnan_(x) || isnan_(y) || isinf_(x) || y == 0.0 { return not_a_number(); }
+    let a = bitcast<u32>(abs(x));
+    let b = bitcast<u32>(abs(y));
+    if a < b { return x; }
+    // Denormals have exponent 1 and no leading bit.
+    let b_exponent = max(b >> 23u, 1u);
+    let divisor = (b & 0x007fffffu) | select(0u, 0x00800000u, b >= 0x00800000u);
+    var r = ((a & 0x007fffffu) | select(0u, 0x00800000u, a >= 0x00800000u)) % divisor;
+    var gap = max(a >> 23u, 1u) - b_exponent;
+    while gap > 0u {
+        let step = min(gap, 8u);
+        r = (r << step) % divisor;
+        gap -= step;
     }
-    return select(r, -r, x < 0.0);
+    let size = scale_by_power(f32(r), i32(b_exponent) - 150);
+    return select(size, -size, bitcast<i32>(x) < 0);
 }
 
 // Python's %: the sign of the divisor.
-fn remainder_f32(x: f32, y: f32) -> f32 {
-    let r = fmod_f32(x, y);
+fn remainder_(x: f32, y: f32) -> f32 {
+    let r = fmod_(x, y);
     return select(r, r + y, r != 0.0 && ((r < 0.0) != (y < 0.0)));
 }
 
-fn floor_div_f32(x: f32, y: f32) -> f32 {
+fn floor_divide_(x: f32, y: f32) -> f32 {
     if y == 0.0 { return x / y; }
-    let r = fmod_f32(x, y);
+    let r = fmod_(x, y);
     var q = (x - r) / y;
     if r != 0.0 && ((r < 0.0) != (y < 0.0)) { q -= 1.0; }
     return round(q);
 }
 
 // float32 to int32: toward zero, saturating, NaN gives 0.
-fn f32_to_i32(x: f32) -> i32 {
-    if is_nan(x) { return 0; }
+fn trunc_to_int(x: f32) -> i32 {
+    if isnan_(x) { return 0; }
     if x >= 2147483648.0 { return 2147483647; }
     if x < -2147483648.0 { return -2147483647 - 1; }
     return i32(x);

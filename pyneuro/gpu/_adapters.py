@@ -6,6 +6,9 @@ import functools
 import importlib.util
 import os
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,7 +69,8 @@ def native_adapters() -> tuple[Any, ...]:
     import wgpu
 
     _restrict_backends()
-    adapters = list(wgpu.gpu.enumerate_adapters_sync())
+    with _quiet_window_system():
+        adapters = list(wgpu.gpu.enumerate_adapters_sync())
     adapters = [a for a in adapters if a.info["backend_type"] in _BACKENDS]
     adapters.sort(key=lambda a: (_rank(_KINDS, a.info["adapter_type"]), _rank(_BACKENDS, a.info["backend_type"])))
 
@@ -102,6 +106,19 @@ def list_adapters() -> tuple[Adapter, ...]:
 
 def _rank(order: tuple[str, ...], name: str) -> int:
     return order.index(name) if name in order else len(order)
+
+
+@contextmanager
+def _quiet_window_system() -> Iterator[None]:
+    """Keep Wayland, which Vulkan drivers start, from printing an error where nobody is logged in."""
+    missing = "XDG_RUNTIME_DIR" not in os.environ
+    if missing:
+        os.environ["XDG_RUNTIME_DIR"] = tempfile.gettempdir()
+    try:
+        yield
+    finally:
+        if missing:
+            del os.environ["XDG_RUNTIME_DIR"]
 
 
 def _restrict_backends() -> None:

@@ -4,13 +4,24 @@
 //! Nothing runs until a host read, a full batch or [`flush`]; then the whole batch goes to the [`Executor`].
 
 mod buffer;
+pub mod conv;
+mod elementwise;
 mod executor;
+pub mod index;
+mod launch;
+pub mod matmul;
 mod pool;
+pub mod pooling;
+pub mod reduce;
 mod shader;
+pub mod softmax;
 mod stream;
+mod transfer;
 
 pub use buffer::GpuBuffer;
+pub use elementwise::{elementwise, fill};
 pub use executor::{BufferId, BufferView, Call, Executor, Limits, MAX_BUFFERS, PARAM_WORDS, PipelineId};
 pub use pool::MemoryStats;
 pub use shader::{LIBRARY, ShaderKey};
 pub use stream::{Factory, KernelCall, Stream, StreamStats, flush, set_executor_factory, stream};
+pub use transfer::{copy_into, download, empty, upload};

@@ -15,6 +15,11 @@ const FLUSH_AT: usize = 96;
 /// Adapters beyond this are not addressed.
 const MAX_DEVICES: usize = 16;
 
+/// Size of the buffer that bad indices are reported in: op, index, size of the dimension.
+const FAULT_BYTES: usize = 16;
+/// The ops that report bad indices; a kernel names one by its position.
+pub(super) const FAULT_OPS: [&str; 6] = ["gather", "index_select", "embedding", "scatter", "scatter_add", "nll_loss"];
+
 /// How the executor of an adapter is made; set once by the binding that has one.
 pub type Factory = fn(u8) -> Result<Box<dyn Executor>>;
 
@@ -79,6 +84,9 @@ struct State {
     params: Vec<u32>,
     pipelines: HashMap<ShaderKey, PipelineId>,
     pool: Pool,
+    /// The buffer that indexing kernels report to, and whether one has run since it was last read.
+    fault: Option<BufferId>,
+    fault_possible: bool,
     dispatches: u64,
     submissions: u64,
     /// Why an earlier batch could not run: whatever is read now may be stale.
@@ -184,6 +192,18 @@ impl Stream {
         Ok((id, class))
     }
 
+    /// Where kernels leave a note of a bad index, which the next host read turns into an error.
+    pub(super) fn fault_buffer(&self) -> Result<BufferView> {
+        let mut locked = self.lock()?;
+        let state = &mut *locked.state;
+        let buffer = match state.fault {
+            Some(buffer) => buffer,
+            None => *state.fault.insert(self.executor.alloc(FAULT_BYTES)?), // new buffers are zero: no fault
+        };
+        state.fault_possible = true;
+        Ok(BufferView { buffer, offset: 0, size: FAULT_BYTES })
+    }
+
     pub(super) fn release(&self, id: BufferId, class: usize) {
         self.dropped.lock().unwrap_or_else(PoisonError::into_inner).push((class, id));
     }
@@ -208,7 +228,8 @@ impl Stream {
         }
         let mut locked = self.lock()?;
         locked.flush(self)?;
-        self.executor.download(buffer, offset, out)
+        self.executor.download(buffer, offset, out)?;
+        locked.check_fault(self)
     }
 
     /// Notes a dispatch; it runs at the next flush.
@@ -245,8 +266,10 @@ impl Stream {
 
     /// Runs everything recorded and waits for it.
     pub fn synchronize(&self) -> Result<()> {
-        self.lock()?.flush(self)?;
-        self.executor.synchronize()
+        let mut locked = self.lock()?;
+        locked.flush(self)?;
+        self.executor.synchronize()?;
+        locked.check_fault(self)
     }
 
     /// Gives cached memory back to the system.
@@ -312,6 +335,23 @@ impl Locked<'_> {
         state.calls.clear();
         state.params.clear();
         Ok(())
+    }
+
+    /// Raises for an index that a kernel found out of range.
+    fn check_fault(&mut self, stream: &Stream) -> Result<()> {
+        let Some(buffer) = self.state.fault else { return Ok(()) };
+        if !std::mem::take(&mut self.state.fault_possible) {
+            return Ok(());
+        }
+        let mut bytes = [0u8; FAULT_BYTES];
+        stream.executor.download(buffer, 0, &mut bytes)?;
+        let word = |i: usize| i32::from_ne_bytes([bytes[4 * i], bytes[4 * i + 1], bytes[4 * i + 2], bytes[4 * i + 3]]);
+        if word(2) == 0 {
+            return Ok(());
+        }
+        stream.executor.upload(buffer, 0, &[0; FAULT_BYTES])?;
+        let op = FAULT_OPS.get(word(0) as usize).copied().unwrap_or("index");
+        bail!(Index, "{op}: an index must be in [{}, {}), got {}", -word(2), word(2), word(1))
     }
 
     /// Frees every cached buffer.  Recorded calls may name them, so those run first.

@@ -1,0 +1,38 @@
+// Running sums along one dimension of a contiguous (outer, n, inner) tensor.  A workgroup per row: each thread sums its
+// stretch, the stretches are summed in order, then each thread writes its own.
+//
+// Defines: T: f32 or i32.
+
+#import common
+
+struct Params { rows: u32, n: u32, inner: u32, out_offset: u32, in_offset: u32 }
+
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read_write> out: array<{{T}}>;
+@group(0) @binding(2) var<storage, read> input: array<{{T}}>;
+
+var<workgroup> sums: array<{{T}}, 64>;
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let row = group_index(group, groups);
+    if row >= p.rows { return; }
+    let base = (row / p.inner) * p.n * p.inner + row % p.inner;
+    let chunk = (p.n + 63u) / 64u;
+    let first = min(p.n, local * chunk);
+    let end = min(p.n, first + chunk);
+    var sum = {{T}}(0);
+    for (var j = first; j < end; j++) { sum += input[p.in_offset + base + j * p.inner]; }
+    sums[local] = sum;
+    workgroupBarrier();
+    var running = {{T}}(0);
+    for (var t = 0u; t < local; t++) { running += sums[t]; }
+    for (var j = first; j < end; j++) {
+        running += input[p.in_offset + base + j * p.inner];
+        out[p.out_offset + base + j * p.inner] = running;
+    }
+}
