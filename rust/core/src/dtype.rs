@@ -32,9 +32,8 @@ pub enum Category {
 
 impl DType {
     /// All of them, in promotion order within each category.
-    pub const ALL: [Self; 10] = [
-        Self::Bool, Self::U8, Self::I8, Self::I16, Self::I32, Self::I64, Self::F16, Self::BF16, Self::F32, Self::F64,
-    ];
+    pub const ALL: [Self; 10] =
+        [Self::Bool, Self::U8, Self::I8, Self::I16, Self::I32, Self::I64, Self::F16, Self::BF16, Self::F32, Self::F64];
 
     /// Bytes of one element.
     #[inline]
@@ -103,7 +102,13 @@ impl DType {
         match (self, other) {
             (F16, BF16) | (BF16, F16) => F32,
             (U8, Self::I8) | (Self::I8, U8) => I16,
-            _ => if (self as u8) > (other as u8) { self } else { other },
+            _ => {
+                if (self as u8) > (other as u8) {
+                    self
+                } else {
+                    other
+                }
+            }
         }
     }
 }
@@ -126,7 +131,13 @@ pub fn result_type(operands: &[&Tensor]) -> DType {
     }
     let mut levels: [Option<DType>; 3] = [None; 3];
     for t in operands {
-        let level = if t.is_scalar() { 2 } else if t.ndim() == 0 { 1 } else { 0 };
+        let level = if t.is_scalar() {
+            2
+        } else if t.ndim() == 0 {
+            1
+        } else {
+            0
+        };
         levels[level] = Some(levels[level].map_or(t.dtype(), |d| d.promote(t.dtype())));
     }
     let [dims, zero, scalar] = levels;

@@ -68,7 +68,10 @@ pub fn broadcast(op: &str, a: &[usize], b: &[usize]) -> Result<Shape> {
             _ if x == y => x,
             (1, y) => y,
             (x, 1) => x,
-            _ => bail!(Value, "{op}: shapes must broadcast, got {a:?} and {b:?} (they differ at dimension {i}: {x} and {y})"),
+            _ => bail!(
+                Value,
+                "{op}: shapes must broadcast, got {a:?} and {b:?} (they differ at dimension {i}: {x} and {y})"
+            ),
         };
     }
     Ok(out)

@@ -198,12 +198,17 @@ pub fn call_inplace(def: &'static OpDef, mut attrs: Attrs, inputs: &[&Tensor]) -
         target.dtype()
     );
     let device = device_of(def, &attrs, inputs)?;
-    ensure!(target.device() == device, Value, "{name}_: the written tensor must be on {device}, got {}", target.device());
+    ensure!(
+        target.device() == device,
+        Value,
+        "{name}_: the written tensor must be on {device}, got {}",
+        target.device()
+    );
     let track = check_writable(name, target, inputs)?;
 
-    let alone = inputs[1..].iter().all(|t| {
-        !std::sync::Arc::ptr_eq(t.storage(), target.storage()) || t.layout() == target.layout()
-    });
+    let alone = inputs[1..]
+        .iter()
+        .all(|t| !std::sync::Arc::ptr_eq(t.storage(), target.storage()) || t.layout() == target.layout());
     let direct = def.elementwise && meta.dtype == target.dtype() && alone && !by_reference(def, device);
     if direct && !track {
         execute(def, &attrs, inputs, std::slice::from_ref(target), device)?;
@@ -310,7 +315,9 @@ fn run(def: &'static OpDef, attrs: &Attrs, inputs: &[&Tensor], metas: &[Meta], d
 fn execute(def: &'static OpDef, attrs: &Attrs, inputs: &[&Tensor], outs: &[Tensor], device: Device) -> Result<()> {
     match (device, &def.cpu, &def.gpu) {
         (Device::Cpu, Cpu::Kernel(kernel), _) | (Device::Gpu(_), _, Gpu::Kernel(kernel)) => kernel(attrs, inputs, outs),
-        (Device::Gpu(_), _, Gpu::Elementwise { float, int }) => crate::gpu::elementwise(def.name, float, int, attrs, inputs, &outs[0]),
+        (Device::Gpu(_), _, Gpu::Elementwise { float, int }) => {
+            crate::gpu::elementwise(def.name, float, int, attrs, inputs, &outs[0])
+        }
         (Device::Gpu(_), _, Gpu::Unavailable { why }) => {
             bail!(NotImplemented, "{}: there is no GPU form ({why}); copy the input with .to(\"cpu\") first", def.name)
         }

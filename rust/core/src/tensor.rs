@@ -59,11 +59,25 @@ impl Tensor {
     }
 
     /// A view of `parent` made by `def`.
-    pub(crate) fn view_of(parent: &Self, layout: Layout, dtype: DType, def: &'static OpDef, attrs: Attrs, track: bool) -> Self {
+    pub(crate) fn view_of(
+        parent: &Self,
+        layout: Layout,
+        dtype: DType,
+        def: &'static OpDef,
+        attrs: Attrs,
+        track: bool,
+    ) -> Self {
         let view = track.then(|| {
             Box::new(ViewOf { parent: parent.clone(), def, attrs, seen: AtomicU32::new(parent.generation()) })
         });
-        Self(Arc::new(Inner { storage: parent.0.storage.clone(), layout, dtype, scalar: false, view, grad: OnceLock::new() }))
+        Self(Arc::new(Inner {
+            storage: parent.0.storage.clone(),
+            layout,
+            dtype,
+            scalar: false,
+            view,
+            grad: OnceLock::new(),
+        }))
     }
 
     /// New host memory with unspecified contents.
@@ -86,14 +100,8 @@ impl Tensor {
     /// A 0-d CPU tensor that counts as a Python number in promotion.
     pub fn scalar(value: f64, dtype: DType) -> Result<Self> {
         let storage = Storage::cpu(dtype.size())?;
-        let t = Inner {
-            storage,
-            layout: Layout::contiguous(&[]),
-            dtype,
-            scalar: true,
-            view: None,
-            grad: OnceLock::new(),
-        };
+        let t =
+            Inner { storage, layout: Layout::contiguous(&[]), dtype, scalar: true, view: None, grad: OnceLock::new() };
         let t = Self(Arc::new(t));
         crate::dispatch!(dtype, T in all => t.write_first(T::from_f64(value)));
         Ok(t)
@@ -333,7 +341,11 @@ impl Tensor {
     pub fn set_requires_grad(&self, on: bool) -> Result<()> {
         match self.target() {
             Some(Target::Node(..)) => {
-                ensure!(on, Runtime, "requires_grad_: only leaf tensors can change it, got the result of an op (use .detach())");
+                ensure!(
+                    on,
+                    Runtime,
+                    "requires_grad_: only leaf tensors can change it, got the result of an op (use .detach())"
+                );
             }
             Some(Target::Leaf(_)) => {
                 if !on {
@@ -361,7 +373,9 @@ impl Tensor {
                 leaf.rebind(self);
                 self.set_history(Some(Target::Leaf(leaf)));
             }
-            Some(Target::Node(..)) => bail!(Runtime, "data: only a leaf's data can be replaced, got the result of an op"),
+            Some(Target::Node(..)) => {
+                bail!(Runtime, "data: only a leaf's data can be replaced, got the result of an op")
+            }
             None => {}
         }
         Ok(())

@@ -64,7 +64,8 @@ impl Pass {
                     return Ok(());
                 }
                 let n = node.out_metas.len();
-                let slots = &mut self.pending.entry(node.seq).or_insert_with(|| (node.clone(), smallvec::smallvec![None; n])).1;
+                let slots =
+                    &mut self.pending.entry(node.seq).or_insert_with(|| (node.clone(), smallvec::smallvec![None; n])).1;
                 let slot = &mut slots[*i as usize];
                 *slot = Some(match slot.take() {
                     None => grad,
@@ -124,7 +125,8 @@ impl Pass {
         let mut useful: HashMap<u64, bool> = HashMap::new();
         for (seq, node) in &found {
             let run = node.edges.iter().flatten().any(|t| {
-                self.wanted.contains_key(&place(t)) || matches!(t, Target::Node(n, _) if useful.get(&n.seq) == Some(&true))
+                self.wanted.contains_key(&place(t))
+                    || matches!(t, Target::Node(n, _) if useful.get(&n.seq) == Some(&true))
             });
             let reached = (0..node.out_metas.len()).any(|i| self.wanted.contains_key(&Place::Output(*seq, i as u32)));
             if run || reached {
@@ -140,7 +142,11 @@ fn seeds(op: &str, outputs: &[Tensor], grads: &[Option<Tensor>]) -> Result<Vec<(
     let mut roots = Vec::new();
     for (i, t) in outputs.iter().enumerate() {
         let Some(target) = t.target() else {
-            bail!(Runtime, "{op}: the tensor must require grad and have a history, got one without (shape {:?})", t.shape());
+            bail!(
+                Runtime,
+                "{op}: the tensor must require grad and have a history, got one without (shape {:?})",
+                t.shape()
+            );
         };
         let grad = match grads.get(i).and_then(Option::as_ref) {
             Some(g) => {
@@ -151,7 +157,13 @@ fn seeds(op: &str, outputs: &[Tensor], grads: &[Option<Tensor>]) -> Result<Vec<(
                     t.shape(),
                     g.shape()
                 );
-                ensure!(g.device() == t.device(), Value, "{op}: the gradient must be on {}, got {}", t.device(), g.device());
+                ensure!(
+                    g.device() == t.device(),
+                    Value,
+                    "{op}: the gradient must be on {}, got {}",
+                    t.device(),
+                    g.device()
+                );
                 ops::cast(g, t.dtype())?
             }
             None => {
@@ -263,7 +275,11 @@ pub(super) fn from_reference(ctx: &VjpCtx, grads: &[Option<Tensor>]) -> Result<G
             gs.push(Some(g.clone()));
         }
     }
-    debug_assert!(outs.iter().zip(ctx.out_metas).all(|(t, m)| Meta::of(t) == *m), "{}: its reference disagrees", ctx.def.name);
+    debug_assert!(
+        outs.iter().zip(ctx.out_metas).all(|(t, m)| Meta::of(t) == *m),
+        "{}: its reference disagrees",
+        ctx.def.name
+    );
     let mut out: Grads = smallvec::smallvec![None; args.len()];
     for (i, g) in wanted.into_iter().zip(grad(&ys, &inputs, &gs, false, twice)?) {
         out[i] = g;

@@ -6,11 +6,11 @@ use super::reduce::{Kind, reduce};
 use super::shader::ShaderKey;
 use super::transfer::{dense, empty};
 use crate::dtype::DType;
+use crate::ensure;
 use crate::error::Result;
 use crate::layout::Layout;
-use crate::op::attrs::Conv;
+use crate::ops::attrs::Conv;
 use crate::tensor::Tensor;
-use crate::ensure;
 
 /// Sizes of one convolution: `x` is (n, c, h, w), `w` is (o, c / groups, kh, kw), `y` is (n, o, oh, ow).
 struct Geometry<'a> {
@@ -31,8 +31,7 @@ impl Geometry<'_> {
     ) -> Result<(Launch, usize)> {
         ensure!(on.dtype() == DType::F32, Type, "{op}: GPUs convolve float32 tensors only, got {}", on.dtype());
         let (tile_m, tile_n) = tile(m, n);
-        let key =
-            ShaderKey::new(file).with("TILE_M", tile_m.to_string()).with("TILE_N", tile_n.to_string());
+        let key = ShaderKey::new(file).with("TILE_M", tile_m.to_string()).with("TILE_N", tile_n.to_string());
         Ok((Launch::new(op, key, on), m.div_ceil(tile_m) * n.div_ceil(tile_n)))
     }
 

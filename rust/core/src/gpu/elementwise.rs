@@ -2,12 +2,12 @@
 
 use super::launch::{Launch, Merged, buffer, fits, word_type};
 use super::shader::ShaderKey;
-use crate::error::Result;
-use crate::layout::Layout;
-use crate::storage::Device;
 use crate::dtype::{DType, result_type};
 use crate::err;
+use crate::error::Result;
+use crate::layout::Layout;
 use crate::op::Attrs;
+use crate::storage::Device;
 use crate::tensor::Tensor;
 use smallvec::SmallVec;
 

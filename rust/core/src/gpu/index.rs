@@ -17,7 +17,14 @@ fn fault_number(op: &str) -> u32 {
 
 /// `out[i, j, ...] = x[i, index[i, j, ...], ...]` along `dim`.  `index` has the shape of `out` (strides may be 0);
 /// `x` is at least as long in every other dimension.
-pub fn gather(op: &'static str, x: &Tensor, dim: usize, index: &Tensor, index_layout: &Layout, out: &Tensor) -> Result<()> {
+pub fn gather(
+    op: &'static str,
+    x: &Tensor,
+    dim: usize,
+    index: &Tensor,
+    index_layout: &Layout,
+    out: &Tensor,
+) -> Result<()> {
     let mut x_strides = x.layout().strides.clone();
     let (size, stride) = match x.shape().get(dim) {
         Some(&size) => (size, std::mem::take(&mut x_strides[dim])),

@@ -107,14 +107,7 @@ pub struct Launch {
 impl Launch {
     /// A call of `shader` for `op` on the device of `on`.
     pub fn new(op: &'static str, shader: ShaderKey, on: &Tensor) -> Self {
-        Self {
-            op,
-            stream: buffer(on).stream(),
-            shader,
-            buffers: SmallVec::new(),
-            outputs: 0,
-            params: SmallVec::new(),
-        }
+        Self { op, stream: buffer(on).stream(), shader, buffers: SmallVec::new(), outputs: 0, params: SmallVec::new() }
     }
 
     /// Binds a tensor that is written; all of them come before any input.  Returns the element its layout starts at.
@@ -258,9 +251,8 @@ impl<const N: usize> Merged<N> {
                 continue;
             }
             let joins = !out.shape.is_empty()
-                && (0..N).all(|o| {
-                    out.strides[o].last().is_some_and(|&outer| outer == strides[o][d] * shape[d] as isize)
-                });
+                && (0..N)
+                    .all(|o| out.strides[o].last().is_some_and(|&outer| outer == strides[o][d] * shape[d] as isize));
             if joins {
                 if let Some(last) = out.shape.last_mut() {
                     *last *= shape[d];

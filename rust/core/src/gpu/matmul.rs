@@ -63,7 +63,8 @@ pub fn matmul(
     let groups = m.div_ceil(tile_m) * n.div_ceil(tile_n) * batches;
     let pieces = pieces(k, groups);
 
-    let partial = if pieces > 1 { Some(empty(&[pieces, batches * m * n], DType::F32, buffer(out).device())?) } else { None };
+    let partial =
+        if pieces > 1 { Some(empty(&[pieces, batches * m * n], DType::F32, buffer(out).device())?) } else { None };
     let target = partial.as_ref().unwrap_or(out);
     let bias_here = bias.filter(|_| pieces == 1);
     let key = ShaderKey::new("matmul")

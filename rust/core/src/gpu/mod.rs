@@ -5,6 +5,7 @@
 
 mod buffer;
 pub mod conv;
+pub mod creation;
 mod elementwise;
 mod executor;
 pub mod index;
@@ -19,6 +20,7 @@ mod stream;
 mod transfer;
 
 pub use buffer::GpuBuffer;
+pub use creation::arange;
 pub use elementwise::{elementwise, fill};
 pub use executor::{BufferId, BufferView, Call, Executor, Limits, MAX_BUFFERS, PARAM_WORDS, PipelineId};
 pub use pool::MemoryStats;

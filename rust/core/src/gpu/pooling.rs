@@ -4,10 +4,10 @@ use super::launch::Launch;
 use super::shader::ShaderKey;
 use super::transfer::dense;
 use crate::dtype::DType;
-use crate::error::Result;
-use crate::op::attrs::Pool;
-use crate::tensor::Tensor;
 use crate::ensure;
+use crate::error::Result;
+use crate::ops::attrs::Pool;
+use crate::tensor::Tensor;
 
 const GROUP: usize = 256;
 

@@ -13,7 +13,34 @@ macro_rules! library {
             &[$(($name, include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shaders/", $name, ".wgsl")))),*];
     };
 }
-library!["adam", "arg_reduce", "avg_pool2d", "avg_pool2d_backward", "avg_pool2d_window", "common", "conv2d", "conv2d_input_grad", "conv2d_params", "conv2d_weight_grad", "cumsum", "elementwise", "fault", "gather", "gemm", "math", "matmul", "max_pool2d", "max_pool2d_backward", "pool2d_params", "reduce", "row", "scatter", "sgd", "softmax", "softmax_backward"];
+library![
+    "adam",
+    "arg_reduce",
+    "avg_pool2d",
+    "avg_pool2d_backward",
+    "avg_pool2d_window",
+    "common",
+    "conv2d",
+    "conv2d_input_grad",
+    "conv2d_params",
+    "conv2d_weight_grad",
+    "cumsum",
+    "elementwise",
+    "fault",
+    "gather",
+    "gemm",
+    "math",
+    "matmul",
+    "max_pool2d",
+    "max_pool2d_backward",
+    "pool2d_params",
+    "reduce",
+    "row",
+    "scatter",
+    "sgd",
+    "softmax",
+    "softmax_backward"
+];
 
 /// Which shader, in which variant: the key of the pipeline cache.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -4,9 +4,9 @@ use super::launch::{Launch, rows_along};
 use super::shader::ShaderKey;
 use super::transfer::dense;
 use crate::dtype::DType;
+use crate::ensure;
 use crate::error::Result;
 use crate::tensor::Tensor;
-use crate::ensure;
 
 /// Rows up to this length are done by one thread each.
 const SERIAL: usize = 64;

@@ -154,8 +154,7 @@ impl Stream {
                     "gpu: used from inside one of its own calls (a signal handler or a finalizer)"
                 );
                 let mut state = None;
-                self.executor
-                    .detached(&mut || state = Some(self.state.lock().unwrap_or_else(PoisonError::into_inner)));
+                self.executor.detached(&mut || state = Some(self.state.lock().unwrap_or_else(PoisonError::into_inner)));
                 state.ok_or_else(|| err!(Runtime, "gpu: the device's lock could not be taken"))?
             }
         };

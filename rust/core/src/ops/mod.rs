@@ -20,7 +20,9 @@ use smallvec::smallvec;
 /// Every op, each once: what the documentation, the bindings and the tests are generated from.
 pub fn list() -> impl Iterator<Item = &'static OpDef> {
     let elementwise = elementwise::all().map(|(def, _)| def);
-    elementwise.chain([&elementwise::CAST]).chain([movement::ALL, creation::ALL, reduce::ALL].into_iter().flatten().copied())
+    elementwise
+        .chain([&elementwise::CAST])
+        .chain([movement::ALL, creation::ALL, reduce::ALL].into_iter().flatten().copied())
 }
 
 /// The gradient of an op's only output.

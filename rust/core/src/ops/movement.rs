@@ -59,7 +59,11 @@ pub static PERMUTE: OpDef = OpDef {
         let mut seen: SmallVec<[bool; 8]> = smallvec![false; n];
         for d in dims.iter_mut() {
             *d = normalize_dim("permute", *d, n)? as i64;
-            ensure!(!std::mem::replace(&mut seen[*d as usize], true), Value, "permute: dims must differ, got {d} twice");
+            ensure!(
+                !std::mem::replace(&mut seen[*d as usize], true),
+                Value,
+                "permute: dims must differ, got {d} twice"
+            );
         }
         let shape: Shape = dims.iter().map(|&d| x[0].shape()[d as usize]).collect();
         Ok(smallvec![Meta::new(shape, x[0].dtype())])
@@ -241,7 +245,9 @@ pub static TO_DEVICE: OpDef = OpDef {
     infer: same,
     vjp: Vjp::Rule { saves: Saves::NOTHING, rule: |c, gs| one(to_device(g(gs), c.in_device)) },
     cpu: Cpu::Dynamic(|attrs, x| {
-        let Device::Gpu(index) = *attrs!(attrs, Device) else { unreachable!("to: CPU to CPU is handled by the caller") };
+        let Device::Gpu(index) = *attrs!(attrs, Device) else {
+            unreachable!("to: CPU to CPU is handled by the caller")
+        };
         Ok(smallvec![crate::gpu::upload(x[0], index)?])
     }),
     gpu: Gpu::Dynamic(|attrs, x| {
@@ -269,7 +275,13 @@ pub static CAT: OpDef = OpDef {
         for t in x {
             let fits =
                 t.ndim() == shape.len() && t.shape().iter().zip(&shape).enumerate().all(|(i, (a, b))| i == d || a == b);
-            ensure!(fits, Value, "cat: shapes must agree except at dim {d}, got {:?} and {:?}", first.shape(), t.shape());
+            ensure!(
+                fits,
+                Value,
+                "cat: shapes must agree except at dim {d}, got {:?} and {:?}",
+                first.shape(),
+                t.shape()
+            );
             total += t.shape()[d];
         }
         shape[d] = total;

@@ -6,6 +6,7 @@ use super::expr::Expr;
 use super::{cast, g, movement, one};
 use crate::dtype::{Category, DType, Typed};
 use crate::error::Result;
+use crate::gpu::reduce as gpu;
 use crate::layout::{Shape, normalize_dim};
 use crate::op::{Attrs, Cpu, Gpu, Grads, Meta, Metas, OpDef, Saves, Tensors, Vjp, VjpCtx, call, call1};
 use crate::tensor::Tensor;
@@ -87,7 +88,27 @@ fn fold<A: Typed, O: Typed>(x: &Tensor, r: &Reduce, out: &Tensor, f: impl Fn(&[A
     Ok(())
 }
 
-const PENDING: Gpu = Gpu::Unavailable { why: "its shader is not written yet" };
+/// The reduced dimensions, non-negative.
+fn reduced(attrs: &Attrs) -> SmallVec<[usize; 4]> {
+    attrs!(attrs, Reduce).dims.iter().flatten().map(|&d| d as usize).collect()
+}
+
+/// The GPU form of a reduction to values.
+fn gpu_values(name: &'static str, kind: gpu::Kind, attrs: &Attrs, x: &[&Tensor], out: &[Tensor]) -> Result<()> {
+    gpu::reduce(name, kind, x[0], &reduced(attrs), &out[0])
+}
+
+/// The GPU form of a search for the greatest or smallest element.
+fn gpu_extreme(
+    name: &'static str,
+    greatest: bool,
+    attrs: &Attrs,
+    x: &[&Tensor],
+    values: Option<&Tensor>,
+    indices: Option<&Tensor>,
+) -> Result<()> {
+    gpu::arg_reduce(name, greatest, x[0], &reduced(attrs), values, indices)
+}
 
 /// A dtype that sums may be kept in: floats stay, integers and bools become int64.
 fn sum_dtype(dtype: DType) -> DType {
@@ -113,7 +134,7 @@ pub static SUM: OpDef = OpDef {
     },
     vjp: Vjp::Rule { saves: Saves::NOTHING, rule: |c, gs| one(spread(g(gs), c)) },
     cpu: Cpu::Kernel(sum_kernel),
-    gpu: PENDING,
+    gpu: Gpu::Kernel(|attrs, x, out| gpu_values("sum", gpu::Kind::Sum, attrs, x, out)),
     reference: None,
     elementwise: false,
 };
@@ -141,7 +162,7 @@ pub static MEAN: OpDef = OpDef {
             T::from_f64(row.iter().map(|v| v.to_f64()).sum::<f64>() / row.len() as f64)
         }), _ => unreachable!())
     }),
-    gpu: PENDING,
+    gpu: Gpu::Kernel(|attrs, x, out| gpu_values("mean", gpu::Kind::Mean, attrs, x, out)),
     reference: None,
     elementwise: false,
 };
@@ -165,7 +186,7 @@ pub static PROD: OpDef = OpDef {
             row.iter().fold(1i64, |a, v| a.wrapping_mul(v.to_i64()))
         }), _ => unreachable!())
     }),
-    gpu: PENDING,
+    gpu: Gpu::Kernel(|attrs, x, out| gpu_values("prod", gpu::Kind::Prod, attrs, x, out)),
     reference: None,
     elementwise: false,
 };
@@ -212,7 +233,8 @@ fn wins(a: f64, b: f64, greatest: bool) -> bool {
 /// Position of the extreme of a row, the first of equals.
 fn extreme<T: Typed>(row: &[T], greatest: bool) -> usize {
     if T::DTYPE.category() == Category::Float {
-        return (1..row.len()).fold(0, |best, i| if wins(row[i].to_f64(), row[best].to_f64(), greatest) { i } else { best });
+        return (1..row.len())
+            .fold(0, |best, i| if wins(row[i].to_f64(), row[best].to_f64(), greatest) { i } else { best });
     }
     (1..row.len()).fold(0, |best, i| {
         let (a, b) = (row[i].to_i64(), row[best].to_i64());
@@ -245,7 +267,9 @@ macro_rules! extremes { ($($(#[$doc:meta])* $NAME:ident $name:literal $greatest:
             let r = attrs!(attrs, Reduce);
             dispatch!(x[0].dtype(), T in all => fold(x[0], r, &out[0], |row: &[T]| row[extreme(row, $greatest)]))
         }),
-        gpu: PENDING,
+        gpu: Gpu::Kernel(|attrs, x, out| {
+            gpu_values($name, if $greatest { gpu::Kind::Max } else { gpu::Kind::Min }, attrs, x, out)
+        }),
         reference: None,
         elementwise: false,
     };
@@ -272,7 +296,7 @@ macro_rules! positions { ($($(#[$doc:meta])* $NAME:ident $name:literal $greatest
             let r = attrs!(attrs, Reduce);
             dispatch!(x[0].dtype(), T in all => fold(x[0], r, &out[0], |row: &[T]| extreme(row, $greatest) as i64))
         }),
-        gpu: PENDING,
+        gpu: Gpu::Kernel(|attrs, x, out| gpu_extreme($name, $greatest, attrs, x, None, Some(&out[0]))),
         reference: None,
         elementwise: false,
     };
@@ -316,7 +340,7 @@ macro_rules! values_and_indices { ($($(#[$doc:meta])* $NAME:ident $name:literal 
                 fold(x[0], r, &out[1], |row: &[T]| extreme(row, $greatest) as i64)
             })
         }),
-        gpu: PENDING,
+        gpu: Gpu::Kernel(|attrs, x, out| gpu_extreme($name, $greatest, attrs, x, Some(&out[0]), Some(&out[1]))),
         reference: None,
         elementwise: false,
     };
@@ -343,7 +367,9 @@ macro_rules! truths { ($($(#[$doc:meta])* $NAME:ident $name:literal $all:literal
                 if $all { row.iter().all(|v| *v != T::default()) } else { row.iter().any(|v| *v != T::default()) }
             }))
         }),
-        gpu: PENDING,
+        gpu: Gpu::Kernel(|attrs, x, out| {
+            gpu_values($name, if $all { gpu::Kind::All } else { gpu::Kind::Any }, attrs, x, out)
+        }),
         reference: None,
         elementwise: false,
     };
@@ -413,10 +439,8 @@ pub fn sum_to(t: &Tensor, shape: &[usize]) -> Result<Tensor> {
         return Ok(t.clone());
     }
     let lead = t.ndim() - shape.len();
-    let dims: Dims = (0..t.ndim())
-        .filter(|&d| d < lead || (shape[d - lead] == 1 && t.shape()[d] != 1))
-        .map(|d| d as i64)
-        .collect();
+    let dims: Dims =
+        (0..t.ndim()).filter(|&d| d < lead || (shape[d - lead] == 1 && t.shape()[d] != 1)).map(|d| d as i64).collect();
     let summed = if dims.is_empty() { t.clone() } else { sum(t, Some(dims), true)? };
     movement::reshape(&summed, shape)
 }

@@ -218,7 +218,7 @@ arithmetic! { ARITHMETIC:
         wgsl "remainder_(x, y)" "modulo_int(x, y)",
         grad(in |g, x, y| g * 1.0, -(g * x.op2(&FLOOR_DIVIDE, y)));
     /// What is left of x after whole multiples of y; has the sign of x.
-    FMOD "fmod" |x, y| fmod(x, y), int |i, j| i.rem(j), bool None, divisor true, wgsl "(x % y)" "rem_int(x, y)",
+    FMOD "fmod" |x, y| fmod(x, y), int |i, j| i.rem(j), bool None, divisor true, wgsl "fmod_(x, y)" "rem_int(x, y)",
         grad(in |g, x, y| g * 1.0, -(g * (x / y).op(&unary::TRUNC)));
 }
 
@@ -249,7 +249,7 @@ comparison! { COMPARISONS:
     /// x == y.
     EQ "eq" |x, y| x.eq(y), int |i, j| i == j, wgsl "(x == y)";
     /// x != y.
-    NE "ne" |x, y| x.ne(y), int |i, j| i != j, wgsl "(x != y)";
+    NE "ne" |x, y| x.ne(y), int |i, j| i != j, wgsl "!(x == y)";
     /// x < y.
     LT "lt" |x, y| x.lt(y), int |i, j| i < j, wgsl "(x < y)";
     /// x <= y.

@@ -131,12 +131,7 @@ pub fn run_predicate<F: PredicateFn>(f: F, x: &[&Tensor], out: &Tensor) -> Resul
 }
 
 /// A question about two numbers; integers are compared as integers.
-pub fn run_compare<F: CompareFn>(
-    f: F,
-    int: fn(i64, i64) -> bool,
-    x: &[&Tensor],
-    out: &Tensor,
-) -> Result<()> {
+pub fn run_compare<F: CompareFn>(f: F, int: fn(i64, i64) -> bool, x: &[&Tensor], out: &Tensor) -> Result<()> {
     let common = result_type(x);
     if common.category() != Category::Float {
         let a = operand(x[0], DType::I64, out.shape())?;

@@ -115,17 +115,17 @@ pub(super) const ROWS: &[&[(&OpDef, &[&str])]] = &[FLOAT, ACTIVATIONS, NUMBER, P
 
 float_unary! { FLOAT:
     /// e to the power x.
-    EXP "exp" [] |x| math::exp(x), wgsl "exp(x)", grad(y |g, y| g * y);
+    EXP "exp" [] |x| math::exp(x), wgsl "exp_(x)", grad(y |g, y| g * y);
     /// 2 to the power x.
-    EXP2 "exp2" [] |x| math::exp2(x), wgsl "exp2(x)", grad(y |g, y| g * y * std::f64::consts::LN_2);
+    EXP2 "exp2" [] |x| math::exp2(x), wgsl "exp2_(x)", grad(y |g, y| g * y * std::f64::consts::LN_2);
     /// exp(x) - 1, exact for small x.
     EXPM1 "expm1" [] |x| math::expm1(x), wgsl "expm1_(x)", grad(y |g, y| g * (y + 1.0));
     /// Natural logarithm.
     LOG "log" [] |x| math::log(x), wgsl "log_(x)", grad(x |g, x| g / x);
     /// Logarithm to base 2.
-    LOG2 "log2" [] |x| math::log2(x), wgsl "log_(x) * 1.44269504088896341", grad(x |g, x| g / (x * std::f64::consts::LN_2));
+    LOG2 "log2" [] |x| math::log2(x), wgsl "log2_(x)", grad(x |g, x| g / (x * std::f64::consts::LN_2));
     /// Logarithm to base 10.
-    LOG10 "log10" [] |x| math::log10(x), wgsl "log_(x) * 0.434294481903251828",
+    LOG10 "log10" [] |x| math::log10(x), wgsl "log10_(x)",
         grad(x |g, x| g / (x * std::f64::consts::LN_10));
     /// log(1 + x), exact for small x.
     LOG1P "log1p" [] |x| math::log1p(x), wgsl "log1p_(x)", grad(x |g, x| g / (x + 1.0));
@@ -136,21 +136,21 @@ float_unary! { FLOAT:
     /// One over x.
     RECIPROCAL "reciprocal" [] |x| V::from_f64(1.0) / x, wgsl "(1.0 / x)", grad(y |g, y| -(g * (y * y)));
     /// Sine.
-    SIN "sin" [] |x| math::sin(x), wgsl "sin(x)", grad(x |g, x| g * x.op(&COS));
+    SIN "sin" [] |x| math::sin(x), wgsl "sin_(x)", grad(x |g, x| g * x.op(&COS));
     /// Cosine.
-    COS "cos" [] |x| math::cos(x), wgsl "cos(x)", grad(x |g, x| -(g * x.op(&SIN)));
+    COS "cos" [] |x| math::cos(x), wgsl "cos_(x)", grad(x |g, x| -(g * x.op(&SIN)));
     /// Tangent.
-    TAN "tan" [] |x| math::tan(x), wgsl "tan(x)", grad(y |g, y| g * (y * y + 1.0));
+    TAN "tan" [] |x| math::tan(x), wgsl "tan_(x)", grad(y |g, y| g * (y * y + 1.0));
     /// Inverse sine.
     ASIN "asin" [] |x| math::asin(x), wgsl "asin_(x)", grad(x |g, x| g * (1.0 - x * x).op(&RSQRT));
     /// Inverse cosine.
     ACOS "acos" [] |x| math::acos(x), wgsl "acos_(x)", grad(x |g, x| -(g * (1.0 - x * x).op(&RSQRT)));
     /// Inverse tangent.
-    ATAN "atan" [] |x| math::atan(x), wgsl "atan(x)", grad(x |g, x| g / (x * x + 1.0));
+    ATAN "atan" [] |x| math::atan(x), wgsl "atan_(x)", grad(x |g, x| g / (x * x + 1.0));
     /// Hyperbolic sine.
-    SINH "sinh" [] |x| math::sinh(x), wgsl "sinh(x)", grad(x |g, x| g * x.op(&COSH));
+    SINH "sinh" [] |x| math::sinh(x), wgsl "sinh_(x)", grad(x |g, x| g * x.op(&COSH));
     /// Hyperbolic cosine.
-    COSH "cosh" [] |x| math::cosh(x), wgsl "cosh(x)", grad(x |g, x| g * x.op(&SINH));
+    COSH "cosh" [] |x| math::cosh(x), wgsl "cosh_(x)", grad(x |g, x| g * x.op(&SINH));
     /// Hyperbolic tangent.
     TANH "tanh" [] |x| math::tanh(x), wgsl "tanh_(x)", grad(y |g, y| g * (1.0 - y * y));
     /// Inverse hyperbolic sine.
@@ -237,14 +237,14 @@ float_unary! { ACTIVATIONS:
             let y = (x + V::from_f64(3.0)) * V::from_f64(1.0 / 6.0);
             y.maximum(V::zero()).minimum(V::from_f64(1.0))
         },
-        wgsl "clamp((x + 3.0) / 6.0, 0.0, 1.0)",
+        wgsl "clamp_((x + 3.0) / 6.0, 0.0, 1.0)",
         grad(x |g, x| (g * (1.0 / 6.0)).masked(&(x * x).compare(&super::binary::LT, 9.0)));
     /// x hardsigmoid(x).
     HARDSWISH "hardswish" [] |x| {
             let y = (x + V::from_f64(3.0)) * V::from_f64(1.0 / 6.0);
             x * y.maximum(V::zero()).minimum(V::from_f64(1.0))
         },
-        wgsl "(x * clamp((x + 3.0) / 6.0, 0.0, 1.0))",
+        wgsl "(x * clamp_((x + 3.0) / 6.0, 0.0, 1.0))",
         grad(x |g, x| {
             let inside = &(g * (x * (1.0 / 3.0) + 0.5));
             let above = g.masked(&x.compare(&GT, 3.0));
@@ -252,14 +252,14 @@ float_unary! { ACTIVATIONS:
         });
     /// Zero where |x| is at most lambda, x elsewhere.
     HARDSHRINK "hardshrink" [lambda] |x| x.abs().gt(lambda).select(x, x.is_nan().select(x, V::zero())),
-        wgsl "select(0.0, x, abs(x) > p0)",
+        wgsl "select(0.0, x, abs(x) > p0 || isnan_(x))",
         grad(x |g, x| g.masked(&x.op(&ABS).compare(&GT, lambda)));
     /// x moved towards zero by lambda, not past it.
     SOFTSHRINK "softshrink" [lambda] |x| {
             let shrunk = x - lambda.copysign(x);
             x.abs().gt(lambda).select(shrunk, x.is_nan().select(x, V::zero()))
         },
-        wgsl "select(0.0, x - sign(x) * p0, abs(x) > p0)",
+        wgsl "select(select(0.0, x, isnan_(x)), x - sign(x) * p0, abs(x) > p0)",
         grad(x |g, x| g.masked(&x.op(&ABS).compare(&GT, lambda)));
     /// x where it exceeds the threshold, value elsewhere.
     THRESHOLD "threshold" [threshold, value] |x| x.le(threshold).select(value, x), wgsl "select(x, p1, x <= p0)",
@@ -282,7 +282,7 @@ number_unary! { NUMBER:
             let one = V::from_f64(1.0).copysign(x);
             x.eq(V::zero()).select(V::zero(), x.is_nan().select(x, one))
         },
-        int |i| i.sign(), wgsl "sign(x)" "sign(x)", grad(zero);
+        int |i| i.sign(), wgsl "sign_(x)" "sign(x)", grad(zero);
     /// x times x.
     SQUARE "square" [] |x| x * x, int |i| Int::mul(i, i), wgsl "(x * x)" "(x * x)", grad(x |g, x| g * (x * 2.0));
     /// x where it is positive, else 0; the gradient at 0 is 0.
@@ -318,4 +318,3 @@ predicate! { PREDICATES:
     /// Whether x is zero.
     LOGICAL_NOT "logical_not" |x| x.eq(V::zero()), int |i| i == T::default(), wgsl "(x == 0.0)" "(x == 0)";
 }
-
