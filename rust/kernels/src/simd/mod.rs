@@ -8,7 +8,7 @@
 //! (`fn apply<V: Vector>(self, x: V) -> V`), which a trampoline calls after the CPU has been asked; that is why the
 //! arithmetic below can be safe. Functor bodies must be `#[inline(always)]`, or the arithmetic becomes calls.
 
-use std::fmt::{Debug, Display};
+use std::fmt::{Debug, Display, LowerExp};
 use std::ops::{Add, BitAnd, BitOr, BitXor, Div, Mul, Neg, Not, Sub};
 
 #[cfg(target_arch = "x86_64")]
@@ -255,7 +255,7 @@ impl<V: Vector> Select<V> for V::Mask {
 }
 
 /// `f32` or `f64`: the number types that have vectors; each is its own vector of one lane.
-pub trait Float: Vector<Elem = Self, Mask = bool> + PartialOrd + PartialEq + Default + Display {
+pub trait Float: Vector<Elem = Self, Mask = bool> + PartialOrd + PartialEq + Default + Display + LowerExp {
     /// Whether this is `f64`: lets generic code choose polynomials.
     const IS_F64: bool;
     /// The distance from 1 to the next number.
