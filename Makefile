@@ -91,11 +91,12 @@ types: build
 
 .PHONY: stubs
 stubs: build
-	$(PY) tools/generate.py --check
+	$(PY) tools/generate.py stubs --check
 	$(BIN)/stubtest pyneuro._core --mypy-config-file pyproject.toml
 
 .PHONY: docs
-docs: $(VENV)/.requirements
+docs: build  ## write docs/ops.md (every function and op) and the Rust documentation
+	$(PY) tools/generate.py docs
 	RUSTDOCFLAGS="-D warnings" cargo doc --quiet --no-deps $(RUST_TESTED)
 
 .PHONY: test
@@ -112,17 +113,17 @@ test-python: build  ## run the Python tests (ARGS="tests/test_x.py -k name")
 # ---- upkeep ----------------------------------------------------------------------------------------------------------
 
 .PHONY: fmt
-fmt: $(VENV)/.requirements  ## format the code and regenerate stubs and docs tables
+fmt: $(VENV)/.requirements  ## format the code and regenerate stubs
 	cargo fmt --all
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format --quiet .
 	$(MAKE) --no-print-directory generate
 
 .PHONY: generate
-generate: build  ## regenerate what is generated: Tensor stubs, docs/ops.md
-	$(PY) tools/generate.py
+generate: $(VENV)/.requirements  ## regenerate the stubs of Tensor's attached methods
+	$(PY) tools/generate.py stubs
 
 .PHONY: clean
 clean:  ## remove everything that was built
-	rm -rf $(VENV) target dist demo_output pyneuro/_core*.so .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) target dist demo_output docs/ops.md pyneuro/_core*.so .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

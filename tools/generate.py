@@ -1,7 +1,8 @@
-"""Write what follows from the code: Tensor's attached methods in `_core.pyi`, and docs/ops.md.
+"""Write what follows from the code.
 
-python tools/generate.py            write
-python tools/generate.py --check    fail where a file is not what would be written
+python tools/generate.py stubs            Tensor's attached methods, into pyneuro/_core.pyi
+python tools/generate.py stubs --check    fail if that would change the file
+python tools/generate.py docs             docs/ops.md: every public function, every op with its devices and gradient
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 FUNCTIONS = ROOT / "pyneuro" / "functions"
 STUB = ROOT / "pyneuro" / "_core.pyi"
+PAGE = ROOT / "docs" / "ops.md"
 BEGIN = "    # fmt: off - attached from pyneuro/functions; written by tools/generate.py\n"
 END = "    # fmt: on - end of the generated part\n"
 
@@ -50,28 +52,11 @@ class Family:
         return [(name, self.definitions[f]) for name, f in named if f in self.definitions]
 
 
-def decorators(function: ast.FunctionDef) -> set[str]:
-    return {d.id for d in function.decorator_list if isinstance(d, ast.Name)}
+def families() -> list[Family]:
+    return [Family(path) for path in sorted(FUNCTIONS.glob("[a-z]*.py"))]
 
 
-def method_stubs(family: Family, taken: set[str]) -> list[str]:
-    """The lines of the methods that this family attaches."""
-    lines = []
-    for name, definitions in family.functions():
-        marks = decorators(definitions[-1])
-        if not marks & {"tensor_method", "elementwise"}:
-            continue
-        names = [name, name + "_"] if "elementwise" in marks else [name]
-        for method in names:
-            if method in taken:
-                continue
-            taken.add(method)
-            stubs = definitions[:-1] or definitions
-            for stub in stubs:
-                if len(stubs) > 1:
-                    lines.append("    @overload\n")
-                lines.append(method_stub(method, stub))
-    return lines
+# ---- stubs -----------------------------------------------------------------------------------------------------------
 
 
 class Builtins(ast.NodeTransformer):
@@ -85,11 +70,10 @@ class Builtins(ast.NodeTransformer):
 
 def method_stub(name: str, function: ast.FunctionDef) -> str:
     args = function.args
-    first = (args.posonlyargs or args.args)[0]
-    bare = ast.arg(arg=first.arg, annotation=None)
+    receiver = ast.arg(arg=args.args[0].arg, annotation=None)  # its name is part of the signature at run time
     kept = ast.arguments(
-        posonlyargs=args.posonlyargs,
-        args=[bare, *args.args[1:]],
+        posonlyargs=[],
+        args=[receiver, *args.args[1:]],
         vararg=args.vararg,
         kwonlyargs=args.kwonlyargs,
         kw_defaults=[None if d is None else ast.Constant(...) for d in args.kw_defaults],
@@ -101,36 +85,88 @@ def method_stub(name: str, function: ast.FunctionDef) -> str:
     return f"    def {name}({arguments}) -> {returns}: ...\n"
 
 
-def rust_methods(stub: str) -> set[str]:
-    """The names that class Tensor defines outside the generated part."""
+def method_stubs(family: Family, taken: set[str]) -> list[str]:
+    """The lines of the methods that this family attaches."""
+    lines = []
+    for name, definitions in family.functions():
+        marks = {d.id for d in definitions[-1].decorator_list if isinstance(d, ast.Name)}
+        if not marks & {"tensor_method", "elementwise"}:
+            continue
+        overloads = definitions[:-1] or definitions
+        for method in [name, name + "_"] if "elementwise" in marks else [name]:
+            if method in taken:
+                continue
+            taken.add(method)
+            for overload in overloads:
+                lines += ["    @overload\n"] * (len(overloads) > 1) + [method_stub(method, overload)]
+    return lines
+
+
+def rust_members(stub: str) -> set[str]:
+    """The names that class Tensor has without the attached ones."""
     (tensor,) = (n for n in ast.parse(stub).body if isinstance(n, ast.ClassDef) and n.name == "Tensor")
     names = {n.name for n in tensor.body if isinstance(n, ast.FunctionDef)}
-    return names | {n.target.id for n in tensor.body if isinstance(n, ast.AnnAssign) and isinstance(n.target, ast.Name)}
+    fields = (n.target for n in tensor.body if isinstance(n, ast.AnnAssign))
+    return names | {target.id for target in fields if isinstance(target, ast.Name)}
 
 
-def new_stub(families: list[Family]) -> str:
+def new_stub() -> str:
     before, rest = STUB.read_text().split(BEGIN)
     _, after = rest.split(END)
-    taken = rust_methods(before + "    ...\n" + after)
-    lines = [line for family in families for line in method_stubs(family, taken)]
+    taken = rust_members(before + after)
+    lines = [line for family in families() for line in method_stubs(family, taken)]
     return before + BEGIN + "".join(lines) + END + after
 
 
+def stubs(check: bool) -> int:
+    text = new_stub()
+    if STUB.read_text() == text:
+        return 0
+    if check:
+        print(f"{STUB.relative_to(ROOT)} is stale; run `make generate`")
+        return 1
+    STUB.write_text(text)
+    return 0
+
+
+# ---- docs ------------------------------------------------------------------------------------------------------------
+
+
+def ops_page() -> str:
+    """Every public function by family, then every op of the Rust list."""
+    from pyneuro import _core
+
+    lines = ["# Functions and ops", "", "Written by `make docs`.", ""]
+    for family in families():
+        lines += [f"## {family.name}", "", family.summary, "", "| function | |", "|---|---|"]
+        for name, definitions in family.functions():
+            if name in family.aliases:
+                summary = f"another name of `{family.aliases[name]}`"
+            else:
+                summary = (ast.get_docstring(definitions[-1]) or "").splitlines()[0]
+            lines.append(f"| `{name}` | {escaped(summary)} |")
+        lines.append("")
+    lines += ["## The list of ops", "", "What the functions and layers are made of.", ""]
+    lines += ["| op | gradient | CPU | GPU |", "|---|---|---|---|"]
+    for op in _core.op_list():
+        lines.append(f"| `{op['name']}` | {escaped(op['gradient'])} | {op['cpu']} | {escaped(op['gpu'])} |")
+    return "\n".join(lines) + "\n"
+
+
+def escaped(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("what", choices=("stubs", "docs"))
     parser.add_argument("--check", action="store_true", help="compare instead of writing")
-    check = parser.parse_args().check
-    families = [Family(p) for p in sorted(FUNCTIONS.glob("[a-z]*.py"))]
-    stale = []
-    for path, text in ((STUB, new_stub(families)),):
-        if path.exists() and path.read_text() == text:
-            continue
-        stale.append(path)
-        if not check:
-            path.write_text(text)
-    for path in stale:
-        print(f"{path.relative_to(ROOT)}: {'stale; run `make generate`' if check else 'written'}")
-    return 1 if check and stale else 0
+    args = parser.parse_args()
+    if args.what == "stubs":
+        return stubs(args.check)
+    PAGE.parent.mkdir(exist_ok=True)
+    PAGE.write_text(ops_page())
+    return 0
 
 
 if __name__ == "__main__":

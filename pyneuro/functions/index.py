@@ -12,6 +12,7 @@ from pyneuro import _core
 from pyneuro._core import Tensor, ops
 from pyneuro._typing import TensorOrNumber
 from pyneuro.functions._common import elementwise, pick_dim, tensor_method, wrap_dim
+from pyneuro.functions.creation import broadcast_shapes
 
 __all__ = [
     "index_select", "gather", "take_along_dim", "take", "scatter", "scatter_add", "masked_fill",
@@ -67,7 +68,7 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None, *, ax
     at = wrap_dim("take_along_dim", dim, ndim)
     # Only the dims that are not indexed broadcast.
     common = list(
-        _core.broadcast_shapes(
+        broadcast_shapes(
             [1 if i == at else n for i, n in enumerate(input.shape)],
             [1 if i == at else n for i, n in enumerate(indices.shape)],
         )

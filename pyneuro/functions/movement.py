@@ -171,7 +171,7 @@ def broadcast_tensors(*tensors: Tensor) -> tuple[Tensor, ...]:
     >>> a.shape == b.shape == (3, 2)
     True
     """
-    size = _core.broadcast_shapes(*(t.shape for t in tensors))
+    size = broadcast_shapes(*(t.shape for t in tensors))
     return tuple(_core.expand(t, list(size)) for t in tensors)
 
 

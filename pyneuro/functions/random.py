@@ -13,6 +13,7 @@ from pyneuro import _core
 from pyneuro._core import Generator, Tensor, ops
 from pyneuro._typing import Device, DType
 from pyneuro.functions._common import shape_of, tensor_method, tracked
+from pyneuro.functions.creation import broadcast_shapes
 
 __all__ = [
     "manual_seed", "rand", "rand_like", "randn", "randn_like", "randint", "randint_like",
@@ -191,7 +192,7 @@ def normal(
         raise ValueError(f"normal: std must not be negative, got {lowest}")
     like = mean if isinstance(mean, Tensor) else std
     if isinstance(like, Tensor):
-        shape = _core.broadcast_shapes(*(x.shape for x in (mean, std) if isinstance(x, Tensor)))
+        shape = broadcast_shapes(*(x.shape for x in (mean, std) if isinstance(x, Tensor)))
         noise = _core.randn(list(shape), like.dtype, like.device, generator)
     elif size is None:
         raise TypeError("normal: size is required where mean and std are numbers")
