@@ -23,6 +23,7 @@ from pyneuro.functions._common import (
     tensor_method,
     wrap_dim,
 )
+from pyneuro.functions.creation import broadcast_shapes
 
 __all__ = [
     # one shape for another

@@ -121,9 +121,7 @@ class Executor:
     def alloc(self, nbytes: int) -> int:
         """A new zeroed storage buffer of `nbytes` (a multiple of 4); returns its number."""
         usage = self.wgpu.BufferUsage
-        buffer = self.device.create_buffer(
-            size=nbytes, usage=usage.STORAGE | usage.COPY_SRC | usage.COPY_DST
-        )
+        buffer = self.device.create_buffer(size=nbytes, usage=usage.STORAGE | usage.COPY_SRC | usage.COPY_DST)
         number = next(self._ids)
         self._buffers[number] = buffer
         return number
