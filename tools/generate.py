@@ -147,9 +147,11 @@ def ops_page() -> str:
             lines.append(f"| `{name}` | {escaped(summary)} |")
         lines.append("")
     lines += ["## The list of ops", "", "What the functions and layers are made of.", ""]
-    lines += ["| op | gradient | CPU | GPU |", "|---|---|---|---|"]
+    lines += ["| op | CPU | GPU | gradient |", "|---|---|---|---|"]
     for op in _core.op_list():
-        lines.append(f"| `{op['name']}` | {escaped(op['gradient'])} | {op['cpu']} | {escaped(op['gpu'])} |")
+        gpu = op["gpu"] or f"no: {op['no_gpu']}"
+        gradient = "yes" if op["differentiable"] else f"no: {op['no_gradient']}"
+        lines.append(f"| `{op['name']}` | {op['cpu']} | {escaped(gpu)} | {escaped(gradient)} |")
     return "\n".join(lines) + "\n"
 
 

@@ -12,7 +12,11 @@ from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any, TypeVar
 
+from pyneuro import _core
 from pyneuro._core import Tensor
+
+#: How many operands each elementwise op takes, of those that take no numbers besides.
+_OPERANDS = {op["name"]: op["operands"] for op in _core.op_list() if op["elementwise"] and not op["numbers"]}
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -62,15 +66,26 @@ def _attach(name: str, function: Callable[..., Any]) -> None:
         METHODS[name] = function
 
 
+def _kind(tensor: Tensor) -> int:
+    """bool < integers < floats: what may be stored in what."""
+    return 2 if tensor.is_floating_point() else int(tensor.dtype != _core.bool)
+
+
 def _inplace(name: str, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    row = _core.ops_.get(function.__name__)
+    operands = _OPERANDS.get(function.__name__)
+
     @functools.wraps(function)
     def inplace(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        if row is not None and len(args) + 1 == operands and not kwargs:
+            return row(input, *args)  # the op writes over its first operand
         result = function(input, *args, **kwargs)
         if result.shape != input.shape:
             raise ValueError(
-                f"{name}: the result must have the shape of the tensor it is written into, "
-                f"{tuple(input.shape)}, got {tuple(result.shape)}"
+                f"{name}: an in-place result must keep the shape {tuple(input.shape)}, got {tuple(result.shape)}"
             )
+        if _kind(result) > _kind(input):
+            raise TypeError(f"{name}: a {result.dtype} result cannot be stored in a {input.dtype} tensor")
         return input.copy_(result)
 
     inplace.__name__ = name

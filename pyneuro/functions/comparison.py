@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import overload
 
+from pyneuro import _core
 from pyneuro._core import Tensor, ops
 from pyneuro._typing import TensorOrNumber
 from pyneuro.functions._common import elementwise, tensor_method
@@ -18,7 +19,7 @@ __all__ = [
     "eq", "ne", "not_equal", "lt", "less", "le", "less_equal", "gt", "greater", "ge", "greater_equal",
     "isnan", "isinf", "isfinite", "isclose", "allclose", "equal", "nan_to_num",
     "logical_and", "logical_or", "logical_xor", "logical_not",
-    "bitwise_and", "bitwise_or", "bitwise_xor", "bitwise_not",
+    "bitwise_and", "bitwise_or", "bitwise_xor", "bitwise_not", "bitwise_left_shift", "bitwise_right_shift",
     "where",
 ]  # fmt: skip
 
@@ -257,7 +258,29 @@ def bitwise_not(input: Tensor) -> Tensor:
     >>> pn.bitwise_not(pn.tensor([0, 5]))
     tensor([-1, -6])
     """
-    return ops["bitwise_not"](input)
+    if input.is_floating_point():
+        raise TypeError(f"bitwise_not: an integer or bool tensor is required, got {input.dtype}")
+    return ops["logical_not"](input) if input.dtype == _core.bool else ops["bitwise_xor"](input, -1)
+
+
+@elementwise
+def bitwise_left_shift(input: Tensor, other: TensorOrNumber) -> Tensor:
+    """`<<` on integers.
+
+    >>> pn.bitwise_left_shift(pn.tensor([1, 3]), 2)
+    tensor([ 4, 12])
+    """
+    return ops["bitwise_left_shift"](input, other)
+
+
+@elementwise
+def bitwise_right_shift(input: Tensor, other: TensorOrNumber) -> Tensor:
+    """`>>` on integers; the sign stays.
+
+    >>> pn.bitwise_right_shift(pn.tensor([8, -8]), 2)
+    tensor([ 2, -2])
+    """
+    return ops["bitwise_right_shift"](input, other)
 
 
 @overload

@@ -13,6 +13,7 @@ from typing import Any
 
 from pyneuro import _core
 from pyneuro._core import Tensor, ops
+from pyneuro._size import Size
 from pyneuro._typing import Device, DType, Number
 from pyneuro.functions._common import shape_of, tracked
 
@@ -302,21 +303,13 @@ def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
 # ---- shapes and dtypes -----------------------------------------------------------------------------------------------
 
 
-def broadcast_shapes(*shapes: Sequence[int] | int) -> tuple[int, ...]:
+def broadcast_shapes(*shapes: Sequence[int] | int) -> Size:
     """The shape that all shapes broadcast to; a ValueError where there is none.
 
     >>> pn.broadcast_shapes((3, 1), (2,))
     (3, 2)
     """
-    lists = [shape_of("broadcast_shapes", (s,)) for s in shapes]
-    result: list[int] = []
-    for i in range(1, max((len(s) for s in lists), default=0) + 1):
-        lengths = {s[-i] for s in lists if len(s) >= i} - {1} or {1}
-        if len(lengths) > 1:
-            got = " and ".join(str(tuple(s)) for s in lists)
-            raise ValueError(f"broadcast_shapes: lengths must be equal or 1, got {got}")
-        result.insert(0, lengths.pop())
-    return tuple(result)
+    return _core.broadcast_shapes(*shapes)
 
 
 @dataclass(frozen=True)

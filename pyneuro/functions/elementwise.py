@@ -8,13 +8,16 @@ into float32, gradients of any order exist, and each is also the method `x.name(
 
 from __future__ import annotations
 
-from pyneuro._core import Tensor, ops
+import math
+
+from pyneuro._core import Tensor, ops, result_type
 from pyneuro._typing import Number, TensorOrNumber
 from pyneuro.functions._common import elementwise, tensor_method
 
 __all__ = [
     # signs and rounding
-    "abs", "absolute", "neg", "negative", "positive", "sign", "ceil", "floor", "round", "trunc", "fix", "frac",
+    "abs", "absolute", "neg", "negative", "positive", "sign", "signbit",
+    "ceil", "floor", "round", "trunc", "fix", "frac",
     # powers, exponentials, logarithms
     "square", "sqrt", "rsqrt", "reciprocal", "exp", "exp2", "expm1", "log", "log2", "log10", "log1p",
     # trigonometry
@@ -24,7 +27,7 @@ __all__ = [
     "relu", "sigmoid", "erf", "erfc",
     # two operands
     "add", "sub", "subtract", "rsub", "mul", "multiply", "div", "divide", "true_divide", "floor_divide",
-    "remainder", "fmod", "pow", "maximum", "minimum",
+    "remainder", "fmod", "pow", "maximum", "minimum", "copysign", "xlogy", "logaddexp",
     # three operands
     "clamp", "clip", "lerp", "addcmul", "addcdiv",
 ]  # fmt: skip
@@ -71,6 +74,16 @@ def sign(input: Tensor) -> Tensor:
     tensor([-1.,  0.,  1.])
     """
     return ops["sign"](input)
+
+
+@tensor_method
+def signbit(input: Tensor) -> Tensor:
+    """Whether the sign bit is set; it is for -0.0.
+
+    >>> pn.signbit(pn.tensor([-1.0, 0.0, -0.0]))
+    tensor([ True, False,  True])
+    """
+    return ops["signbit"](input)
 
 
 @elementwise
@@ -127,7 +140,7 @@ def frac(input: Tensor) -> Tensor:
     >>> pn.frac(pn.tensor([1.5, -2.25]))
     tensor([ 0.5000, -0.2500])
     """
-    return ops["sub"](input, ops["trunc"](input))
+    return ops["frac"](input)
 
 
 # ---- powers, exponentials, logarithms --------------------------------------------------------------------------------
@@ -483,7 +496,10 @@ def div(input: Tensor, other: TensorOrNumber, *, rounding_mode: str | None = Non
     if rounding_mode == "floor":
         return ops["floor_divide"](input, other)
     if rounding_mode == "trunc":
-        return ops["trunc_divide"](input, other)
+        if result_type(input, other).is_floating_point:
+            return ops["trunc"](ops["div"](input, other))
+        # What fmod leaves has the dividend's sign; without it the division is exact, for every int64.
+        return ops["floor_divide"](ops["sub"](input, ops["fmod"](input, other)), other)
     raise ValueError(f'div: rounding_mode must be None, "floor" or "trunc", got {rounding_mode!r}')
 
 
@@ -551,6 +567,36 @@ def minimum(input: Tensor, other: TensorOrNumber) -> Tensor:
     return ops["minimum"](input, other)
 
 
+@elementwise
+def copysign(input: Tensor, other: TensorOrNumber) -> Tensor:
+    """The magnitude of `input` with the sign of `other`.
+
+    >>> pn.copysign(pn.tensor([1.0, -2.0]), pn.tensor([-1.0, 1.0]))
+    tensor([-1.,  2.])
+    """
+    return ops["copysign"](input, other)
+
+
+@elementwise
+def xlogy(input: Tensor, other: TensorOrNumber) -> Tensor:
+    """input · log(other), and 0 where `input` is 0.
+
+    >>> pn.xlogy(pn.tensor([0.0, 2.0]), pn.tensor([0.0, 1.0]))
+    tensor([0., 0.])
+    """
+    return ops["xlogy"](input, other)
+
+
+@tensor_method
+def logaddexp(input: Tensor, other: Tensor) -> Tensor:
+    """log(exp(input) + exp(other)), without overflow.
+
+    >>> pn.logaddexp(pn.tensor([1000.0]), pn.tensor([1000.0]))
+    tensor([1000.6932])
+    """
+    return ops["logaddexp"](input, other)
+
+
 # ---- three operands --------------------------------------------------------------------------------------------------
 
 
@@ -568,9 +614,11 @@ def clamp(input: Tensor, min: TensorOrNumber | None = None, max: TensorOrNumber 
     """
     if min is None and max is None:
         raise ValueError("clamp: at least one of min and max must be given, got neither")
+    if input.is_floating_point() and not isinstance(min, Tensor) and not isinstance(max, Tensor):
+        return ops["clamp"](input, -math.inf if min is None else min, math.inf if max is None else max)
     if min is not None:
-        input = ops["clamp_min"](input, min)
-    return input if max is None else ops["clamp_max"](input, max)
+        input = ops["maximum"](input, min)
+    return input if max is None else ops["minimum"](input, max)
 
 
 @elementwise
@@ -580,7 +628,7 @@ def lerp(input: Tensor, end: Tensor, weight: TensorOrNumber) -> Tensor:
     >>> pn.lerp(pn.tensor([0.0, 10.0]), pn.tensor([1.0, 20.0]), 0.5)
     tensor([ 0.5000, 15.0000])
     """
-    return ops["add"](input, ops["mul"](ops["sub"](end, input), weight))
+    return ops["lerp"](input, end, weight)
 
 
 @elementwise
@@ -590,7 +638,9 @@ def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Number = 
     >>> pn.addcmul(pn.tensor([1.0]), pn.tensor([2.0]), pn.tensor([3.0]), value=0.5)
     tensor([4.])
     """
-    return add(input, ops["mul"](tensor1, tensor2), alpha=value)
+    if not result_type(input, tensor1, tensor2).is_floating_point:
+        return add(input, ops["mul"](tensor1, tensor2), alpha=value)
+    return ops["addcmul"](input, tensor1, tensor2, value)
 
 
 @elementwise
@@ -600,7 +650,7 @@ def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Number = 
     >>> pn.addcdiv(pn.tensor([1.0]), pn.tensor([3.0]), pn.tensor([2.0]), value=2)
     tensor([4.])
     """
-    return add(input, ops["div"](tensor1, tensor2), alpha=value)
+    return ops["addcdiv"](input, tensor1, tensor2, value)
 
 
 # ---- other names of the same functions -------------------------------------------------------------------------------

@@ -193,9 +193,9 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     if num_classes == -1:
         if count == 0:
             raise ValueError("one_hot: num_classes is required for an empty tensor")
-        num_classes = int(_core.amax(tensor, None, False).item()) + 1
+        num_classes = int(_core.amax(tensor).item()) + 1
     if count:
-        low, high = (int(f(tensor, None, False).item()) for f in (_core.amin, _core.amax))
+        low, high = (int(f(tensor).item()) for f in (_core.amin, _core.amax))
         if low < 0 or high >= num_classes:
             raise IndexError(f"one_hot: indices must be in [0, {num_classes - 1}], got {low if low < 0 else high}")
     classes = _core.arange(0, num_classes, 1, dtype=tensor.dtype, device=tensor.device)

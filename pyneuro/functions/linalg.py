@@ -183,7 +183,7 @@ def trace(input: Tensor) -> Tensor:
     tensor(5)
     """
     _need("trace", "a matrix is", len(input.shape) == 2, input)
-    return _core.sum(diagonal(input), None, False, None)
+    return _core.sum(diagonal(input))
 
 
 vdot = dot

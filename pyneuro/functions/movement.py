@@ -1,7 +1,7 @@
 """Shapes and places: reshaping, joining, splitting, reordering.
 
 Results of `permute`, `transpose`, `movedim`, `expand`, `flip` (negative strides), `narrow`, `split`,
-`chunk` and `unbind` are views: they share memory with the input. So are those of `reshape`, `flatten`,
+`chunk`, `unbind` and `diagonal` are views: they share memory with the input. So are those of `reshape`, `flatten`,
 `squeeze` and `unsqueeze` where the strides allow it. A dim outside the tensor is an IndexError; `axis` is
 accepted for `dim`.
 """
@@ -554,7 +554,7 @@ def triu(input: Tensor, diagonal: int = 0) -> Tensor:
 
 @tensor_method
 def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
-    """A copy of the diagonal of two dims, as a new last dim.
+    """The diagonal of two dims, as a new last dim.
 
     >>> pn.diagonal(pn.tensor([[1, 2], [3, 4]]))
     tensor([1, 4])
@@ -567,13 +567,7 @@ def _diagonal(input: Tensor, offset: int, dim1: int, dim2: int) -> Tensor:
     a, b = (wrap_dim("diagonal", d, ndim) for d in (dim1, dim2))
     if a == b:
         raise ValueError(f"diagonal: two different dims are required, got {dim1} and {dim2}")
-    moved = movedim(input, (a, b), (-2, -1))
-    rows, columns = moved.shape[-2:]
-    length = min(rows, columns - offset) if offset >= 0 else min(rows + offset, columns)
-    first = offset if offset >= 0 else -offset * columns
-    index = [first + i * (columns + 1) for i in range(length)]
-    where = _core.tensor(index, dtype=_core.int64, device=input.device)
-    return _core.index_select(flatten(moved, -2), ndim - 2, where)
+    return _core.diagonal(movedim(input, (a, b), (-2, -1)), offset)
 
 
 @tensor_method

@@ -185,7 +185,7 @@ def normal(
     tensor([10., 10.])
     """
     if isinstance(std, Tensor):
-        lowest = float(_core.amin(std, None, False).item()) if std.numel() else 0.0
+        lowest = float(_core.amin(std).item()) if std.numel() else 0.0
     else:
         lowest = std
     if not lowest >= 0:
@@ -237,9 +237,9 @@ def multinomial(
         )
     weights = input.detach()
     positive = ops["gt"](weights, 0)
-    available = int(_core.amin(_core.sum(positive, [-1], False, None), None, False).item())
+    available = int(_core.amin(_core.sum(positive, [-1])).item())
     valid = ops["logical_and"](ops["ge"](weights, 0), ops["isfinite"](weights))
-    if not available or not bool(_core.all(valid, None, False).item()):
+    if not available or not bool(_core.all(valid).item()):
         raise ValueError("multinomial: finite weights >= 0 with a positive sum are required")
     if num_samples < 1 or (not replacement and num_samples > available):
         raise ValueError(f"multinomial: num_samples must be in [1, {available}] without replacement, got {num_samples}")

@@ -446,7 +446,9 @@ def norm(
         raise TypeError(f"norm: a floating-point tensor is required, got {input.dtype}")
     order = 2.0 if p is None or isinstance(p, str) else float(p)
     if order == 2.0:
-        return _core.vector_norm(input, dim, keepdim)
+        total = _core.sum(ops["square"](input), dim, keepdim)
+        zero = ops["eq"](total, 0.0)  # where the square root has no slope, and the norm gets the gradient 0
+        return ops["where"](zero, 0.0, ops["sqrt"](ops["where"](zero, 1.0, total)))
     if order == 0.0:
         return sum(ops["ne"](input, 0).to(input.dtype), dim, keepdim)
     magnitude = ops["abs"](input)
@@ -476,12 +478,12 @@ def logsumexp(
     dims = pick_dims("logsumexp", dim, axis)
     keepdim = pick_keepdim("logsumexp", keepdim, keepdims)
     if input.numel() == 0:  # there is no maximum, and nothing to overflow
-        return ops["log"](_core.sum(ops["exp"](input), dims, keepdim, None))
+        return ops["log"](_core.sum(ops["exp"](input), dims, keepdim))
     # Shifting by the maximum changes nothing mathematically, so no gradient flows through it; an infinite
     # maximum is not subtracted, because inf - inf is NaN.
     shift = _core.amax(input.detach(), dims, True)
     shift = ops["where"](ops["isfinite"](shift), shift, 0.0)
-    total = ops["log"](_core.sum(ops["exp"](ops["sub"](input, shift)), dims, keepdim, None))
+    total = ops["log"](_core.sum(ops["exp"](ops["sub"](input, shift)), dims, keepdim))
     if not keepdim:
         shift = shift.reshape(total.shape)
     return ops["add"](total, shift)
