@@ -97,7 +97,12 @@ impl Buffer {
 
     /// A view to write through.  Strides and offset count elements of `T`.  Panics if it leaves the block.
     #[inline]
-    pub fn view_mut<'a, T: Element>(&'a self, shape: &'a [usize], strides: &'a [isize], offset: usize) -> ViewMut<'a, T> {
+    pub fn view_mut<'a, T: Element>(
+        &'a self,
+        shape: &'a [usize],
+        strides: &'a [isize],
+        offset: usize,
+    ) -> ViewMut<'a, T> {
         ViewMut { ptr: self.first::<T>(shape, strides, offset), shape, strides, memory: PhantomData }
     }
 
@@ -159,37 +164,51 @@ pub struct ViewMut<'a, T> {
     memory: PhantomData<&'a mut T>,
 }
 
-macro_rules! view_methods { ($name:ident, $ptr:ty) => {
-    impl<'a, T: Element> $name<'a, T> {
-        /// Address of the element at index zero; elements are reached by `strides`.
-        #[inline]
-        pub fn ptr(&self) -> $ptr { self.ptr }
-        /// Length of each dimension.
-        #[inline]
-        pub fn shape(&self) -> &'a [usize] { self.shape }
-        /// Elements from one index to the next, for each dimension.
-        #[inline]
-        pub fn strides(&self) -> &'a [isize] { self.strides }
-        /// Number of elements.
-        #[inline]
-        pub fn len(&self) -> usize { self.shape.iter().product() }
-        /// Whether there are none.
-        #[inline]
-        pub fn is_empty(&self) -> bool { self.shape.contains(&0) }
-        /// Whether the elements follow each other in row-major order.
-        #[inline]
-        pub fn is_contiguous(&self) -> bool {
-            let mut expect = 1isize;
-            for (&n, &s) in self.shape.iter().zip(self.strides).rev() {
-                if n != 1 {
-                    if s != expect { return self.is_empty(); }
-                    expect *= n as isize;
-                }
+macro_rules! view_methods {
+    ($name:ident, $ptr:ty) => {
+        impl<'a, T: Element> $name<'a, T> {
+            /// Address of the element at index zero; elements are reached by `strides`.
+            #[inline]
+            pub fn ptr(&self) -> $ptr {
+                self.ptr
             }
-            true
+            /// Length of each dimension.
+            #[inline]
+            pub fn shape(&self) -> &'a [usize] {
+                self.shape
+            }
+            /// Elements from one index to the next, for each dimension.
+            #[inline]
+            pub fn strides(&self) -> &'a [isize] {
+                self.strides
+            }
+            /// Number of elements.
+            #[inline]
+            pub fn len(&self) -> usize {
+                self.shape.iter().product()
+            }
+            /// Whether there are none.
+            #[inline]
+            pub fn is_empty(&self) -> bool {
+                self.shape.contains(&0)
+            }
+            /// Whether the elements follow each other in row-major order.
+            #[inline]
+            pub fn is_contiguous(&self) -> bool {
+                let mut expect = 1isize;
+                for (&n, &s) in self.shape.iter().zip(self.strides).rev() {
+                    if n != 1 {
+                        if s != expect {
+                            return self.is_empty();
+                        }
+                        expect *= n as isize;
+                    }
+                }
+                true
+            }
         }
-    }
-} }
+    };
+}
 view_methods!(View, *const T);
 view_methods!(ViewMut, *mut T);
 

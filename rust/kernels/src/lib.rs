@@ -12,4 +12,5 @@ pub mod gemm;
 pub mod isa;
 pub mod math;
 pub mod pool;
+pub mod pooling;
 pub mod simd;

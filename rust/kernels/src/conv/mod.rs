@@ -6,6 +6,7 @@
 //! patch needs is then at a fixed offset from the patch's origin.
 
 mod backward;
+pub mod checked;
 mod forward;
 mod patches;
 

@@ -3,6 +3,7 @@
 //! [`gemm`] computes `C = A B` for matrices with any strides, with an epilogue applied while the results are in
 //! registers; [`gemm_batch`] does so for many matrices at once.
 
+pub mod checked;
 mod columns;
 mod driver;
 mod pack;
