@@ -44,7 +44,7 @@ fn random(numbers: &mut Numbers, dilated: bool) -> Pool2d {
         let room = input + 2 * padding - reach;
         let mut output = room / stride + 1;
         // Ceil mode: one more window if it starts inside the input or its left border.
-        if numbers.between(0, 1) == 1 && room % stride != 0 && output * stride < input + padding {
+        if numbers.between(0, 1) == 1 && !room.is_multiple_of(stride) && output * stride < input + padding {
             output += 1;
         }
         (input, output, kernel, stride, padding, dilation)

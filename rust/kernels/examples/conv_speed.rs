@@ -1,0 +1,81 @@
+//! How close convolutions come to the machine's multiply-add peak of the same minute.
+//!
+//! `cargo run --release -p pyneuro-kernels --example conv_speed [threads]`
+#![allow(clippy::print_stdout)] // its purpose
+
+use std::time::Instant;
+
+use pyneuro_kernels::conv::{Conv2d, backward_input, backward_weight, forward};
+use pyneuro_kernels::gemm::fma_peak;
+use pyneuro_kernels::pool;
+
+fn main() {
+    let threads = std::env::args().nth(1).and_then(|text| text.parse().ok()).unwrap_or_else(pool::num_threads);
+    pool::set_num_threads(threads);
+    // Name, batch, input and output channels, size, kernel, stride, padding, groups.
+    let layers = [
+        ("LeNet 1>6 5x5", 64, 1, 6, 28, 5, 1, 0, 1),
+        ("LeNet 6>16 5x5", 64, 6, 16, 12, 5, 1, 0, 1),
+        ("LeNet 1>6 5x5 p2", 100, 1, 6, 28, 5, 1, 2, 1),
+        ("digits 1>16 3x3 p1", 64, 1, 16, 8, 3, 1, 1, 1),
+        ("digits 16>32 3x3 p1", 64, 16, 32, 8, 3, 1, 1, 1),
+        ("MNIST 1>32 3x3", 64, 1, 32, 28, 3, 1, 0, 1),
+        ("MNIST 32>64 3x3", 64, 32, 64, 26, 3, 1, 0, 1),
+        ("3x3 3>64", 16, 3, 64, 32, 3, 1, 1, 1),
+        ("3x3 C64", 16, 64, 64, 32, 3, 1, 1, 1),
+        ("3x3 C128", 16, 128, 128, 16, 3, 1, 1, 1),
+        ("3x3 C256", 16, 256, 256, 8, 3, 1, 1, 1),
+        ("3x3 C512", 16, 512, 512, 4, 3, 1, 1, 1),
+        ("3x3 s2 64>128", 16, 64, 128, 32, 3, 2, 1, 1),
+        ("1x1 s2 64>128", 16, 64, 128, 32, 1, 2, 0, 1),
+        ("4x4 s2 3>64", 16, 3, 64, 32, 4, 2, 1, 1),
+        ("depthwise 3x3 C64", 16, 64, 64, 32, 3, 1, 1, 64),
+    ];
+    println!("{:>20} {:>24} {:>24} {:>24}  {threads} thread(s)", "layer", "forward", "input gradient", "weight gradient");
+    for (name, batch, cin, cout, size, kernel, stride, padding, groups) in layers {
+        let conv = Conv2d {
+            batch,
+            in_channels: cin,
+            input: (size, size),
+            out_channels: cout,
+            kernel: (kernel, kernel),
+            stride: (stride, stride),
+            padding: (padding, padding),
+            dilation: (1, 1),
+            groups,
+        };
+        let outputs = batch * cout * conv.output().0 * conv.output().1;
+        let weights = cout * cin / groups * kernel * kernel;
+        let x = vec![0.5f32; batch * cin * size * size];
+        let w = vec![0.25f32; weights];
+        let dy = vec![0.125f32; outputs];
+        let (mut y, mut dx, mut dw) = (dy.clone(), x.clone(), w.clone());
+        let flops = 2.0 * (outputs * (cin / groups) * kernel * kernel) as f64;
+        let peak = fma_peak();
+        // SAFETY: the vectors have the sizes `conv` describes.
+        let cells = unsafe {
+            [
+                time(|| forward(&conv, x.as_ptr(), w.as_ptr(), std::ptr::null(), y.as_mut_ptr())),
+                time(|| backward_input(&conv, dy.as_ptr(), w.as_ptr(), dx.as_mut_ptr())),
+                time(|| backward_weight(&conv, x.as_ptr(), dy.as_ptr(), dw.as_mut_ptr())),
+            ]
+        };
+        let cells = cells.map(|seconds| {
+            let rate = flops / seconds / 1e9;
+            format!("{:8.3} ms {rate:5.0} {:4.0}%", seconds * 1e3, 100.0 * rate / (peak * threads as f64))
+        });
+        println!("{name:>20} {:>24} {:>24} {:>24}", cells[0], cells[1], cells[2]);
+    }
+}
+
+/// Seconds of one call, best of several.
+fn time(mut call: impl FnMut()) -> f64 {
+    let start = Instant::now();
+    let mut best = f64::INFINITY;
+    while start.elapsed().as_secs_f64() < 0.12 {
+        let start = Instant::now();
+        call();
+        best = best.min(start.elapsed().as_secs_f64());
+    }
+    best
+}
