@@ -107,6 +107,11 @@ impl Expr {
         apply(def, Attrs::None, &[self, &number(c, self)])
     }
 
+    /// A comparison of integers with an integer, as bool.
+    pub fn compare_int(&self, def: &'static OpDef, c: i64) -> Self {
+        apply(def, Attrs::None, &[self, &Self(Tensor::scalar_int(c))])
+    }
+
     /// Itself where `mask` holds, zero elsewhere: drops even NaN and infinity there.
     pub fn masked(&self, mask: &Self) -> Self {
         apply(&e::WHERE, Attrs::None, &[mask, self, &number(0.0, self)])

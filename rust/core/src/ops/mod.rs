@@ -4,6 +4,8 @@ pub mod attrs;
 pub mod creation;
 pub mod elementwise;
 pub mod expr;
+pub mod index;
+pub mod linalg;
 pub mod movement;
 pub mod reduce;
 
@@ -22,8 +24,11 @@ pub fn list() -> impl Iterator<Item = &'static OpDef> {
     let elementwise = elementwise::all().map(|(def, _)| def);
     elementwise
         .chain([&elementwise::CAST])
-        .chain([movement::ALL, creation::ALL, reduce::ALL].into_iter().flatten().copied())
+        .chain([movement::ALL, creation::ALL, reduce::ALL, linalg::ALL, index::ALL].into_iter().flatten().copied())
 }
+
+/// The GPU form of an op whose shader does not exist yet.
+pub(crate) const PENDING: crate::op::Gpu = crate::op::Gpu::Unavailable { why: "its shader is not written yet" };
 
 /// The gradient of an op's only output.
 #[inline]

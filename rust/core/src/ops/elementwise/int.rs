@@ -4,8 +4,6 @@ use crate::dtype::Typed;
 
 /// What integer rows are written with.
 pub trait Int: Typed + Ord {
-    /// Bits of the type.
-    const BITS: u32;
     /// The nearest value of the type.
     fn saturate(x: f64) -> Self;
     /// `self + y`, wrapping.
@@ -18,8 +16,6 @@ pub trait Int: Typed + Ord {
     fn neg(self) -> Self;
     /// Quotient rounded down; the divisor is not zero.
     fn floor_div(self, y: Self) -> Self;
-    /// Quotient rounded towards zero; the divisor is not zero.
-    fn trunc_div(self, y: Self) -> Self;
     /// Remainder with the divisor's sign; the divisor is not zero.
     fn modulo(self, y: Self) -> Self;
     /// Remainder with the dividend's sign; the divisor is not zero.
@@ -46,7 +42,6 @@ pub trait Int: Typed + Ord {
 
 macro_rules! int { ($($t:ty, $signed:literal);*) => { $(
     impl Int for $t {
-        const BITS: u32 = <$t>::BITS;
         #[inline(always)] fn saturate(x: f64) -> Self { x as Self }
         #[inline(always)] fn add(self, y: Self) -> Self { self.wrapping_add(y) }
         #[inline(always)] fn sub(self, y: Self) -> Self { self.wrapping_sub(y) }
@@ -57,7 +52,6 @@ macro_rules! int { ($($t:ty, $signed:literal);*) => { $(
             #[allow(unused_comparisons, reason = "one body for signed and unsigned")]
             if r != 0 && ((r < 0) != (y < 0)) { q.wrapping_sub(1) } else { q }
         }
-        #[inline(always)] fn trunc_div(self, y: Self) -> Self { self.wrapping_div(y) }
         #[inline(always)] fn modulo(self, y: Self) -> Self {
             let r = self.wrapping_rem(y);
             #[allow(unused_comparisons, reason = "one body for signed and unsigned")]
@@ -92,10 +86,10 @@ macro_rules! int { ($($t:ty, $signed:literal);*) => { $(
         #[inline(always)] fn xor(self, y: Self) -> Self { self ^ y }
         #[inline(always)] fn not(self) -> Self { !self }
         #[inline(always)] fn shl(self, y: Self) -> Self {
-            if (0..Self::BITS as i64).contains(&(y as i64)) { self << (y as u32) } else { 0 }
+            if (0..i64::from(<$t>::BITS)).contains(&(y as i64)) { self << (y as u32) } else { 0 }
         }
         #[inline(always)] fn shr(self, y: Self) -> Self {
-            let most = Self::BITS - 1;
+            let most = <$t>::BITS - 1;
             self >> (if (0..i64::from(most)).contains(&(y as i64)) { y as u32 } else { most })
         }
     }

@@ -13,7 +13,8 @@ mod ternary;
 mod unary;
 
 pub use binary::*;
-pub use cast::{CAST, cast, copy_cpu};
+pub(crate) use cast::{convert_into, converted, copy_cpu};
+pub use cast::{CAST, cast};
 pub use ternary::*;
 pub use unary::*;
 

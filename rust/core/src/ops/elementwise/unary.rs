@@ -111,7 +111,9 @@ macro_rules! predicate { ($list:ident: $(
 } }
 
 /// Every row of this file.
-pub(super) const ROWS: &[&[(&OpDef, &[&str])]] = &[FLOAT, ACTIVATIONS, NUMBER, PREDICATES];
+pub(super) const ROWS: &[&[(&OpDef, &[&str])]] = &[FLOAT, ACTIVATIONS, NUMBER, PREDICATES, BITS];
+
+const BITS: &[(&OpDef, &[&str])] = &[(&BITWISE_NOT, &[])];
 
 float_unary! { FLOAT:
     /// e to the power x.
@@ -318,3 +320,22 @@ predicate! { PREDICATES:
     /// Whether x is zero.
     LOGICAL_NOT "logical_not" |x| x.eq(V::zero()), int |i| i == T::default(), wgsl "(x == 0.0)" "(x == 0)";
 }
+
+/// The complement of every bit; of a bool, its opposite.
+pub static BITWISE_NOT: OpDef = OpDef {
+    name: "bitwise_not",
+    infer: |_, x| {
+        let ok = !x[0].dtype().is_float();
+        crate::ensure!(ok, Type, "bitwise_not: an integer or bool tensor is required, got {}", x[0].dtype());
+        Ok(smallvec::smallvec![crate::op::Meta::of(x[0])])
+    },
+    vjp: crate::op::Vjp::None { why: "its result is an integer" },
+    cpu: Cpu::Kernel(|_, x, out| {
+        dispatch!(x[0].dtype(), T in int => checked::map1(|i: T| i.not(), x[0].view::<T>(), out[0].view_mut::<T>()),
+            _ => checked::map1(|b: bool| !b, x[0].view::<bool>(), out[0].view_mut::<bool>()));
+        Ok(())
+    }),
+    gpu: Gpu::Elementwise { float: "", int: "(~x)" },
+    reference: None,
+    elementwise: true,
+};

@@ -1,0 +1,234 @@
+//! Products of matrices and vectors.
+
+use super::{cast, g, movement};
+use crate::dtype::{DType, Typed, result_type};
+use crate::error::Result;
+use crate::layout::{Layout, Shape, broadcast};
+use crate::op::{Attrs, Cpu, Meta, OpDef, Saves, Vjp, call1};
+use crate::tensor::Tensor;
+use crate::{dispatch, ensure};
+use pyneuro_kernels::gemm::checked;
+use smallvec::smallvec;
+
+/// Every op of this file.
+pub const ALL: &[&OpDef] = &[&MATMUL, &LINEAR];
+
+/// Products of two stacks of matrices: `[b, m, k]` times `[b, k, n]`.  [`matmul`] brings other shapes to this one.
+pub static MATMUL: OpDef = OpDef {
+    name: "matmul",
+    infer: |_, x| {
+        let (a, b) = (x[0].shape(), x[1].shape());
+        let fits = a.len() == 3 && b.len() == 3 && a[0] == b[0] && a[2] == b[1];
+        ensure!(fits, Value, "matmul: stacks of fitting matrices are required, got {a:?} and {b:?}");
+        ensure!(
+            x[0].dtype() == x[1].dtype() && x[0].dtype() != DType::Bool,
+            Type,
+            "matmul: operands must have one numeric dtype, got {} and {}",
+            x[0].dtype(),
+            x[1].dtype()
+        );
+        Ok(smallvec![Meta::new([a[0], a[1], b[2]].as_slice(), x[0].dtype())])
+    },
+    vjp: Vjp::Rule {
+        saves: Saves::INPUTS,
+        rule: |c, gs| {
+            let g = g(gs);
+            let left = |b: &Tensor| stacked(g, &movement::transpose(b, 1, 2)?);
+            let right = |a: &Tensor| stacked(&movement::transpose(a, 1, 2)?, g);
+            let ga = if c.needs[0] { Some(left(c.input(1))?) } else { None };
+            let gb = if c.needs[1] { Some(right(c.input(0))?) } else { None };
+            Ok(smallvec![ga, gb])
+        },
+    },
+    cpu: Cpu::Kernel(|_, x, out| product(x[0], x[1], None, &out[0])),
+    gpu: super::PENDING,
+    reference: None,
+    elementwise: false,
+};
+
+/// `x w^T + bias` for rows `x`: a linear layer, in one pass.
+pub static LINEAR: OpDef = OpDef {
+    name: "linear",
+    infer: |_, x| {
+        let (a, w) = (x[0].shape(), x[1].shape());
+        ensure!(
+            a.len() == 2 && w.len() == 2 && a[1] == w[1],
+            Value,
+            "linear: input features must equal the weight's ({:?}), got input of shape {a:?}",
+            w
+        );
+        if let Some(b) = x.get(2) {
+            ensure!(b.shape() == [w[0]], Value, "linear: bias must have shape [{}], got {:?}", w[0], b.shape());
+        }
+        let dtype = x[0].dtype();
+        let same = x.iter().all(|t| t.dtype() == dtype) && dtype.is_float();
+        ensure!(same, Type, "linear: input, weight and bias must have one float dtype, got {dtype} and {}", x[1].dtype());
+        Ok(smallvec![Meta::new([a[0], w[0]].as_slice(), dtype)])
+    },
+    vjp: Vjp::Rule {
+        saves: Saves::inputs(0b011),
+        rule: |c, gs| {
+            let g = g(gs);
+            let gx = if c.needs[0] { Some(matmul(g, c.input(1))?) } else { None };
+            let gw = if c.needs[1] { Some(matmul(&movement::transpose(g, 0, 1)?, c.input(0))?) } else { None };
+            let mut grads = smallvec![gx, gw];
+            if c.needs.len() > 2 {
+                grads.push(if c.needs[2] { Some(super::reduce::sum(g, Some(smallvec![0]), false)?) } else { None });
+            }
+            Ok(grads)
+        },
+    },
+    cpu: Cpu::Kernel(|_, x, out| {
+        let (w, out) = (x[1], &out[0]);
+        let weight = raw(w, w.layout().permute(&[1, 0]));
+        let lift = |t: &Tensor| raw(t, stack_of_one(t.layout()));
+        product(&lift(x[0]), &lift(&weight), x.get(2).copied(), &lift(out))
+    }),
+    gpu: super::PENDING,
+    reference: None,
+    elementwise: false,
+};
+
+/// A view without history, inside a kernel.
+fn raw(t: &Tensor, layout: Layout) -> Tensor {
+    Tensor::from_parts(t.storage().clone(), layout, t.dtype())
+}
+
+fn stack_of_one(l: &Layout) -> Layout {
+    let mut out = l.clone();
+    out.shape.insert(0, 1);
+    out.strides.insert(0, 0);
+    out
+}
+
+/// The CPU kernel: `[b, m, k]` times `[b, k, n]` into contiguous `[b, m, n]`.
+fn product(a: &Tensor, b: &Tensor, bias: Option<&Tensor>, out: &Tensor) -> Result<()> {
+    match out.dtype() {
+        DType::F32 | DType::F64 => {
+            let bias = bias.map(|t| crate::autograd::no_grad(|| movement::contiguous(t))).transpose()?;
+            dispatch!(out.dtype(), T in float => {
+                checked::matmul(a.view::<T>(), b.view::<T>(), bias.as_ref().map(|t| t.view::<T>()), out.view_mut::<T>());
+            }, _ => unreachable!());
+        }
+        DType::F16 | DType::BF16 => {
+            // Half precision is storage only: products are summed in float32.
+            let wide = Tensor::empty(out.shape(), DType::F32)?;
+            let widen = |t: &Tensor| super::elementwise::converted(t, DType::F32);
+            product(&widen(a)?, &widen(b)?, bias.map(widen).transpose()?.as_ref(), &wide)?;
+            super::elementwise::convert_into(&wide, out);
+        }
+        _ => dispatch!(out.dtype(), T in int => integer_product::<T>(a, b, out)?, _ => unreachable!()),
+    }
+    Ok(())
+}
+
+/// Integers have no kernel of their own: rare, and exact in any order.
+fn integer_product<T: Typed>(a: &Tensor, b: &Tensor, out: &Tensor) -> Result<()> {
+    let (a, b) = crate::autograd::no_grad(|| Ok((movement::contiguous(a)?, movement::contiguous(b)?)))?;
+    let (&[_, m, k], n) = (a.shape(), b.shape()[2]) else { unreachable!("infer checked the shapes") };
+    let a = a.view::<T>().as_slice().expect("made contiguous");
+    let b = b.view::<T>().as_slice().expect("made contiguous");
+    let out = out.view_mut::<T>().into_slice().expect("a new tensor is contiguous");
+    for (row, o) in out.chunks_exact_mut(n.max(1)).enumerate() {
+        let stack = row / m;
+        for (j, o) in o.iter_mut().enumerate() {
+            let dot = (0..k).fold(0i64, |s, i| {
+                s.wrapping_add(a[row * k + i].to_i64().wrapping_mul(b[(stack * k + i) * n + j].to_i64()))
+            });
+            *o = T::from_i64(dot);
+        }
+    }
+    Ok(())
+}
+
+fn stacked(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    call1(&MATMUL, Attrs::None, &[a, b])
+}
+
+/// The product of vectors, matrices or stacks of matrices, with torch's rules: 1-d operands count as a row or a
+/// column that disappears again, and leading dimensions broadcast.
+pub fn matmul(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    ensure!(
+        a.ndim() > 0 && b.ndim() > 0,
+        Value,
+        "matmul: both operands must have at least 1 dimension, got {:?} and {:?}",
+        a.shape(),
+        b.shape()
+    );
+    ensure!(a.dtype() == b.dtype(), Type, "matmul: operands must have one dtype, got {} and {}", a.dtype(), b.dtype());
+    let rows = if a.ndim() == 1 { movement::unsqueeze(a, 0)? } else { a.clone() };
+    let cols = if b.ndim() == 1 { movement::unsqueeze(b, 1)? } else { b.clone() };
+    let (sa, sb) = (rows.shape_vec(), cols.shape_vec());
+    let (m, k, n) = (sa[sa.len() - 2], sa[sa.len() - 1], sb[sb.len() - 1]);
+    ensure!(
+        k == sb[sb.len() - 2],
+        Value,
+        "matmul: the last dimension of the first operand must equal the second last of the second, got {:?} and {:?}",
+        a.shape(),
+        b.shape()
+    );
+    let lead = broadcast("matmul", &sa[..sa.len() - 2], &sb[..sb.len() - 2])?;
+    let mut out = if sb.len() == 2 {
+        // One matrix for all rows: a single, tall product.
+        let tall: usize = sa[..sa.len() - 1].iter().product();
+        stacked(&movement::reshape(&rows, &[1, tall, k])?, &movement::unsqueeze(&cols, 0)?)?
+    } else {
+        let batch: usize = lead.iter().product();
+        let stack = |t: &Tensor, r: usize, c: usize| {
+            let mut shape = lead.clone();
+            shape.extend([r, c]);
+            movement::reshape(&movement::expand(t, &shape)?, &[batch, r, c])
+        };
+        stacked(&stack(&rows, m, k)?, &stack(&cols, k, n)?)?
+    };
+    let mut shape: Shape = lead;
+    if a.ndim() > 1 {
+        shape.push(m);
+    }
+    if b.ndim() > 1 {
+        shape.push(n);
+    }
+    if out.shape() != shape.as_slice() {
+        out = movement::view(&out, &shape)?;
+    }
+    Ok(out)
+}
+
+/// A linear layer: `x w^T + bias` over the last dimension of `x`.
+pub fn linear(x: &Tensor, w: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+    ensure!(w.ndim() == 1 || w.ndim() == 2, Value, "linear: weight must be 1- or 2-dimensional, got shape {:?}", w.shape());
+    ensure!(x.ndim() > 0, Value, "linear: input must have at least 1 dimension, got a 0-d tensor");
+    if w.ndim() == 1 {
+        let out = matmul(x, w)?;
+        return bias.map_or(Ok(out.clone()), |b| super::add(&out, b));
+    }
+    let features = x.shape()[x.ndim() - 1];
+    ensure!(
+        features == w.shape()[1],
+        Value,
+        "linear: the input's last dimension must be {} (weight {:?}), got input of shape {:?}",
+        w.shape()[1],
+        w.shape(),
+        x.shape()
+    );
+    let rows = x.shape()[..x.ndim() - 1].iter().product();
+    let flat = if x.ndim() == 2 { x.clone() } else { movement::reshape(x, &[rows, features])? };
+    let out = match bias {
+        Some(b) => call1(&LINEAR, Attrs::None, &[&flat, w, b])?,
+        None => call1(&LINEAR, Attrs::None, &[&flat, w])?,
+    };
+    if x.ndim() == 2 {
+        return Ok(out);
+    }
+    let mut shape = x.shape_vec();
+    shape.pop();
+    shape.push(w.shape()[0]);
+    movement::view(&out, &shape)
+}
+
+/// As [`matmul`], after promotion to a common dtype.
+pub fn matmul_promoted(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    let dtype = result_type(&[a, b]);
+    matmul(&cast(a, dtype)?, &cast(b, dtype)?)
+}
+
