@@ -95,7 +95,8 @@ fn lines(shape: &[usize], dim: usize, strides: &[isize], mut f: impl FnMut(usize
     let total: usize = shape.iter().enumerate().filter(|&(d, _)| d != dim).map(|(_, &n)| n).product();
     for line in 0..total {
         let position = (line / inner) * inner * n + line % inner;
-        let offset = at.iter().zip(strides).enumerate().filter(|&(d, _)| d != dim).map(|(_, (&i, &s))| i as isize * s).sum();
+        let offset =
+            at.iter().zip(strides).enumerate().filter(|&(d, _)| d != dim).map(|(_, (&i, &s))| i as isize * s).sum();
         f(position, offset);
         for d in (0..shape.len()).rev().filter(|&d| d != dim) {
             at[d] += 1;

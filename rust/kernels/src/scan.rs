@@ -4,13 +4,7 @@
 ///
 /// # Panics
 /// When the lengths do not fit.
-pub fn scan<A: Copy, T: Copy>(
-    x: &[A],
-    [outer, n, inner]: [usize; 3],
-    out: &mut [T],
-    first: T,
-    f: impl Fn(T, A) -> T,
-) {
+pub fn scan<A: Copy, T: Copy>(x: &[A], [outer, n, inner]: [usize; 3], out: &mut [T], first: T, f: impl Fn(T, A) -> T) {
     assert_eq!(x.len(), outer * n * inner, "scan: the input must have the given shape");
     assert_eq!(out.len(), x.len(), "scan: the output must have the given shape");
     if x.is_empty() {

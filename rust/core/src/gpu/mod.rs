@@ -27,8 +27,3 @@ pub use pool::MemoryStats;
 pub use shader::{LIBRARY, ShaderKey};
 pub use stream::{Factory, KernelCall, Stream, StreamStats, flush, set_executor_factory, stream};
 pub use transfer::{copy_into, download, empty, upload};
-
-/// Checks that every element of an integer tensor lies in `0..len`.
-pub fn check_index(_name: &str, _index: &Tensor, _len: usize) -> Result<()> {
-    bail!(Runtime, "gpu: no GPU runtime is attached")
-}

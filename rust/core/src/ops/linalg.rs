@@ -3,8 +3,9 @@
 use super::{cast, g, movement};
 use crate::dtype::{DType, Typed, result_type};
 use crate::error::Result;
-use crate::layout::{Layout, Shape, broadcast};
-use crate::op::{Attrs, Cpu, Meta, OpDef, Saves, Vjp, call1};
+use crate::gpu::matmul as gpu;
+use crate::layout::{Shape, broadcast};
+use crate::op::{Attrs, Cpu, Gpu, Meta, OpDef, Saves, Vjp, call1};
 use crate::tensor::Tensor;
 use crate::{dispatch, ensure};
 use pyneuro_kernels::gemm::checked;
@@ -13,13 +14,15 @@ use smallvec::smallvec;
 /// Every op of this file.
 pub const ALL: &[&OpDef] = &[&MATMUL, &LINEAR];
 
-/// Products of two stacks of matrices: `[b, m, k]` times `[b, k, n]`.  [`matmul`] brings other shapes to this one.
+/// Products of matrices: `[..., m, k]` times `[..., k, n]` with equal leading dimensions.  [`matmul`] brings other shapes
+/// to this one.
 pub static MATMUL: OpDef = OpDef {
     name: "matmul",
     infer: |_, x| {
         let (a, b) = (x[0].shape(), x[1].shape());
-        let fits = a.len() == 3 && b.len() == 3 && a[0] == b[0] && a[2] == b[1];
-        ensure!(fits, Value, "matmul: stacks of fitting matrices are required, got {a:?} and {b:?}");
+        let lead = a.len().saturating_sub(2);
+        let fits = a.len() >= 2 && a.len() == b.len() && a[..lead] == b[..lead] && a[lead + 1] == b[lead];
+        ensure!(fits, Value, "matmul: fitting matrices are required, got {a:?} and {b:?}");
         ensure!(
             x[0].dtype() == x[1].dtype() && x[0].dtype() != DType::Bool,
             Type,
@@ -27,21 +30,23 @@ pub static MATMUL: OpDef = OpDef {
             x[0].dtype(),
             x[1].dtype()
         );
-        Ok(smallvec![Meta::new([a[0], a[1], b[2]].as_slice(), x[0].dtype())])
+        let mut shape = x[0].shape_vec();
+        shape[lead + 1] = b[lead + 1];
+        Ok(smallvec![Meta::new(shape, x[0].dtype())])
     },
     vjp: Vjp::Rule {
         saves: Saves::INPUTS,
         rule: |c, gs| {
             let g = g(gs);
-            let left = |b: &Tensor| stacked(g, &movement::transpose(b, 1, 2)?);
-            let right = |a: &Tensor| stacked(&movement::transpose(a, 1, 2)?, g);
+            let left = |b: &Tensor| product_of(g, &movement::transpose(b, -2, -1)?);
+            let right = |a: &Tensor| product_of(&movement::transpose(a, -2, -1)?, g);
             let ga = if c.needs[0] { Some(left(c.input(1))?) } else { None };
             let gb = if c.needs[1] { Some(right(c.input(0))?) } else { None };
             Ok(smallvec![ga, gb])
         },
     },
-    cpu: Cpu::Kernel(|_, x, out| product(x[0], x[1], None, &out[0])),
-    gpu: super::PENDING,
+    cpu: Cpu::Kernel(|_, x, out| multiply(x[0], x[1], None, &out[0])),
+    gpu: Gpu::Kernel(|_, x, out| gpu::matmul("matmul", (x[0], x[0].layout()), (x[1], x[1].layout()), None, &out[0])),
     reference: None,
     elementwise: false,
 };
@@ -62,7 +67,12 @@ pub static LINEAR: OpDef = OpDef {
         }
         let dtype = x[0].dtype();
         let same = x.iter().all(|t| t.dtype() == dtype) && dtype.is_float();
-        ensure!(same, Type, "linear: input, weight and bias must have one float dtype, got {dtype} and {}", x[1].dtype());
+        ensure!(
+            same,
+            Type,
+            "linear: input, weight and bias must have one float dtype, got {dtype} and {}",
+            x[1].dtype()
+        );
         Ok(smallvec![Meta::new([a[0], w[0]].as_slice(), dtype)])
     },
     vjp: Vjp::Rule {
@@ -79,42 +89,32 @@ pub static LINEAR: OpDef = OpDef {
         },
     },
     cpu: Cpu::Kernel(|_, x, out| {
-        let (w, out) = (x[1], &out[0]);
-        let weight = raw(w, w.layout().permute(&[1, 0]));
-        let lift = |t: &Tensor| raw(t, stack_of_one(t.layout()));
-        product(&lift(x[0]), &lift(&weight), x.get(2).copied(), &lift(out))
+        let transposed = x[1].layout().permute(&[1, 0]);
+        let w = Tensor::from_parts(x[1].storage().clone(), transposed, x[1].dtype());
+        multiply(x[0], &w, x.get(2).copied(), &out[0])
     }),
-    gpu: super::PENDING,
+    gpu: Gpu::Kernel(|_, x, out| {
+        let transposed = x[1].layout().permute(&[1, 0]);
+        gpu::matmul("linear", (x[0], x[0].layout()), (x[1], &transposed), x.get(2).copied(), &out[0])
+    }),
     reference: None,
     elementwise: false,
 };
 
-/// A view without history, inside a kernel.
-fn raw(t: &Tensor, layout: Layout) -> Tensor {
-    Tensor::from_parts(t.storage().clone(), layout, t.dtype())
-}
-
-fn stack_of_one(l: &Layout) -> Layout {
-    let mut out = l.clone();
-    out.shape.insert(0, 1);
-    out.strides.insert(0, 0);
-    out
-}
-
-/// The CPU kernel: `[b, m, k]` times `[b, k, n]` into contiguous `[b, m, n]`.
-fn product(a: &Tensor, b: &Tensor, bias: Option<&Tensor>, out: &Tensor) -> Result<()> {
+/// The CPU kernel: `[..., m, k]` times `[..., k, n]` into contiguous `[..., m, n]`.
+fn multiply(a: &Tensor, b: &Tensor, bias: Option<&Tensor>, out: &Tensor) -> Result<()> {
     match out.dtype() {
         DType::F32 | DType::F64 => {
             let bias = bias.map(|t| crate::autograd::no_grad(|| movement::contiguous(t))).transpose()?;
             dispatch!(out.dtype(), T in float => {
-                checked::matmul(a.view::<T>(), b.view::<T>(), bias.as_ref().map(|t| t.view::<T>()), out.view_mut::<T>());
+                checked::matmul(a.view::<T>(), b.view::<T>(), bias.as_ref().map(|t| t.view::<T>()), false, out.view_mut::<T>());
             }, _ => unreachable!());
         }
         DType::F16 | DType::BF16 => {
             // Half precision is storage only: products are summed in float32.
             let wide = Tensor::empty(out.shape(), DType::F32)?;
             let widen = |t: &Tensor| super::elementwise::converted(t, DType::F32);
-            product(&widen(a)?, &widen(b)?, bias.map(widen).transpose()?.as_ref(), &wide)?;
+            multiply(&widen(a)?, &widen(b)?, bias.map(widen).transpose()?.as_ref(), &wide)?;
             super::elementwise::convert_into(&wide, out);
         }
         _ => dispatch!(out.dtype(), T in int => integer_product::<T>(a, b, out)?, _ => unreachable!()),
@@ -125,7 +125,8 @@ fn product(a: &Tensor, b: &Tensor, bias: Option<&Tensor>, out: &Tensor) -> Resul
 /// Integers have no kernel of their own: rare, and exact in any order.
 fn integer_product<T: Typed>(a: &Tensor, b: &Tensor, out: &Tensor) -> Result<()> {
     let (a, b) = crate::autograd::no_grad(|| Ok((movement::contiguous(a)?, movement::contiguous(b)?)))?;
-    let (&[_, m, k], n) = (a.shape(), b.shape()[2]) else { unreachable!("infer checked the shapes") };
+    let lead = a.ndim() - 2;
+    let (m, k, n) = (a.shape()[lead], a.shape()[lead + 1], b.shape()[lead + 1]);
     let a = a.view::<T>().as_slice().expect("made contiguous");
     let b = b.view::<T>().as_slice().expect("made contiguous");
     let out = out.view_mut::<T>().into_slice().expect("a new tensor is contiguous");
@@ -141,7 +142,7 @@ fn integer_product<T: Typed>(a: &Tensor, b: &Tensor, out: &Tensor) -> Result<()>
     Ok(())
 }
 
-fn stacked(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+fn product_of(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     call1(&MATMUL, Attrs::None, &[a, b])
 }
 
@@ -168,18 +169,17 @@ pub fn matmul(a: &Tensor, b: &Tensor) -> Result<Tensor> {
         b.shape()
     );
     let lead = broadcast("matmul", &sa[..sa.len() - 2], &sb[..sb.len() - 2])?;
-    let mut out = if sb.len() == 2 {
+    let mut out = if sb.len() == 2 && sa.len() > 2 {
         // One matrix for all rows: a single, tall product.
         let tall: usize = sa[..sa.len() - 1].iter().product();
-        stacked(&movement::reshape(&rows, &[1, tall, k])?, &movement::unsqueeze(&cols, 0)?)?
+        product_of(&movement::reshape(&rows, &[tall, k])?, &cols)?
     } else {
-        let batch: usize = lead.iter().product();
-        let stack = |t: &Tensor, r: usize, c: usize| {
+        let spread = |t: &Tensor, r: usize, c: usize| {
             let mut shape = lead.clone();
             shape.extend([r, c]);
-            movement::reshape(&movement::expand(t, &shape)?, &[batch, r, c])
+            movement::expand(t, &shape)
         };
-        stacked(&stack(&rows, m, k)?, &stack(&cols, k, n)?)?
+        product_of(&spread(&rows, m, k)?, &spread(&cols, k, n)?)?
     };
     let mut shape: Shape = lead;
     if a.ndim() > 1 {
@@ -196,7 +196,12 @@ pub fn matmul(a: &Tensor, b: &Tensor) -> Result<Tensor> {
 
 /// A linear layer: `x w^T + bias` over the last dimension of `x`.
 pub fn linear(x: &Tensor, w: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
-    ensure!(w.ndim() == 1 || w.ndim() == 2, Value, "linear: weight must be 1- or 2-dimensional, got shape {:?}", w.shape());
+    ensure!(
+        w.ndim() == 1 || w.ndim() == 2,
+        Value,
+        "linear: weight must be 1- or 2-dimensional, got shape {:?}",
+        w.shape()
+    );
     ensure!(x.ndim() > 0, Value, "linear: input must have at least 1 dimension, got a 0-d tensor");
     if w.ndim() == 1 {
         let out = matmul(x, w)?;
@@ -231,4 +236,3 @@ pub fn matmul_promoted(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     let dtype = result_type(&[a, b]);
     matmul(&cast(a, dtype)?, &cast(b, dtype)?)
 }
-

@@ -27,9 +27,6 @@ pub fn list() -> impl Iterator<Item = &'static OpDef> {
         .chain([movement::ALL, creation::ALL, reduce::ALL, linalg::ALL, index::ALL].into_iter().flatten().copied())
 }
 
-/// The GPU form of an op whose shader does not exist yet.
-pub(crate) const PENDING: crate::op::Gpu = crate::op::Gpu::Unavailable { why: "its shader is not written yet" };
-
 /// The gradient of an op's only output.
 #[inline]
 pub(crate) fn g(grads: &[Option<Tensor>]) -> &Tensor {

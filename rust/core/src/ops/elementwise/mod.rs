@@ -13,8 +13,8 @@ mod ternary;
 mod unary;
 
 pub use binary::*;
-pub(crate) use cast::{convert_into, converted, copy_cpu};
 pub use cast::{CAST, cast};
+pub(crate) use cast::{convert_into, converted, copy_cpu};
 pub use ternary::*;
 pub use unary::*;
 
