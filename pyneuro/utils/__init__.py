@@ -1,0 +1,1 @@
+"""Homes of torch's `utils`, so that programs written for it port by their import lines."""
