@@ -53,7 +53,6 @@ class LeNet(nn.Module):
 def load(batch_size: int) -> tuple[DataLoader, pn.Tensor, pn.Tensor]:
     """A loader of training batches, and the test images and labels."""
     images, labels = digits()
-    images = images.reshape(-1, 1, 8, 8).to(pn.float32) / 16.0
     held_back = len(images) // 5
     train, test = random_split(
         TensorDataset(images, labels),
