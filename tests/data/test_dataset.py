@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
+import struct
 from collections import Counter, namedtuple
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -85,6 +88,48 @@ def test_digits() -> None:
     )
     # The first image is a zero: a ring with a hole.
     assert images[0, 0, 3, 2].item() == 12 / 16 and images[0, 0, 3, 3].item() == 0
+
+
+def idx(array: np.ndarray[Any, Any]) -> bytes:
+    code = {"u1": 8, "i2": 0x0B, "f8": 0x0E}[array.dtype.str[1:]]
+    header = struct.pack(f">HBB{array.ndim}I", 0, code, array.ndim, *array.shape)
+    return header + array.astype(array.dtype.newbyteorder(">")).tobytes()
+
+
+def test_mnist(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    images, labels = rng.integers(0, 256, (5, 28, 28), np.uint8), np.arange(5, dtype=np.uint8)
+    raw = tmp_path / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    (raw / "train-images-idx3-ubyte").write_bytes(idx(images))
+    (raw / "train-labels-idx1-ubyte.gz").write_bytes(gzip.compress(idx(labels)))
+    x, y = data.datasets.mnist(tmp_path)
+    assert x.shape == (5, 1, 28, 28) and x.dtype == pn.float32
+    np.testing.assert_array_equal(x.numpy()[:, 0], images.astype(np.float32) / 255)
+    assert y.dtype == pn.int64 and y.tolist() == [0, 1, 2, 3, 4]
+    with pytest.raises(FileNotFoundError, match="t10k-images-idx3-ubyte must be there"):
+        data.datasets.mnist(tmp_path, train=False)
+    (raw / "train-images-idx3-ubyte").write_bytes(idx(images[:3]))
+    with pytest.raises(ValueError, match="as many labels"):
+        data.datasets.mnist(tmp_path)
+
+
+@pytest.mark.parametrize("array", [np.arange(6, dtype=np.int16).reshape(2, 3) - 3, np.array(2.5), np.zeros((0, 2))])
+def test_read_idx(tmp_path: Path, array: np.ndarray[Any, Any]) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(idx(array))
+    read = data.datasets.read_idx(path)
+    np.testing.assert_array_equal(read, array)
+    assert read.dtype == array.dtype
+
+
+def test_read_idx_of_damaged_files(tmp_path: Path) -> None:
+    whole = idx(np.zeros((2, 3), np.uint8))
+    path = tmp_path / "file"
+    for damaged in (whole[:3], whole[:6], whole[:-1], whole + b"0", b"PK" + whole, gzip.compress(whole)[:-9]):
+        path.write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"read_idx: .* must"):
+            data.datasets.read_idx(path)
 
 
 # ---- collating -------------------------------------------------------------------------------

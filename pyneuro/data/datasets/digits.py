@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 from importlib import resources
 
 import numpy as np
@@ -26,7 +27,6 @@ def digits() -> tuple[Tensor, Tensor]:
     >>> dataset = pn.data.TensorDataset(images, labels)
     """
     packed = resources.files("pyneuro.data.datasets").joinpath("digits.csv.gz").read_bytes()
-    lines = gzip.decompress(packed).decode("ascii").split()
-    table = np.array([line.split(",") for line in lines], dtype=np.int64)
+    table = np.loadtxt(io.BytesIO(gzip.decompress(packed)), delimiter=",", dtype=np.int64)
     images = (table[:, :64].astype(np.float32) / 16).reshape(-1, 1, 8, 8)
     return as_tensor(images), as_tensor(np.ascontiguousarray(table[:, 64]))
