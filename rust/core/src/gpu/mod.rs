@@ -17,6 +17,8 @@ pub mod reduce;
 mod shader;
 pub mod softmax;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod transfer;
 
 pub use buffer::GpuBuffer;
