@@ -3,7 +3,6 @@
 
 fn checked_index(index: i32, size: u32, op: u32) -> i32 {
     if index >= 0 && index < i32(size) { return index; }
-    if index < 0 && index >= -i32(size) { return index + i32(size); }
     fault[0] = i32(op);
     fault[1] = index;
     fault[2] = i32(size);

@@ -18,7 +18,7 @@ const MAX_DEVICES: usize = 16;
 /// Size of the buffer that bad indices are reported in: op, index, size of the dimension.
 const FAULT_BYTES: usize = 16;
 /// The ops that report bad indices; a kernel names one by its position.
-pub(super) const FAULT_OPS: [&str; 6] = ["gather", "index_select", "embedding", "scatter", "scatter_add", "nll_loss"];
+pub(super) const FAULT_OPS: [&str; 5] = ["gather", "index_select", "index_add", "scatter", "scatter_add"];
 
 /// How the executor of an adapter is made; set once by the binding that has one.
 pub type Factory = fn(u8) -> Result<Box<dyn Executor>>;
@@ -350,7 +350,7 @@ impl Locked<'_> {
         }
         stream.executor.upload(buffer, 0, &[0; FAULT_BYTES])?;
         let op = FAULT_OPS.get(word(0) as usize).copied().unwrap_or("index");
-        bail!(Index, "{op}: an index must be in [{}, {}), got {}", -word(2), word(2), word(1))
+        bail!(Index, "{op}: index must be in [0, {}), got {}", word(2), word(1))
     }
 
     /// Frees every cached buffer.  Recorded calls may name them, so those run first.
