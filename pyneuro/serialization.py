@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import zlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,7 +19,7 @@ from pyneuro._core import Tensor
 
 __all__ = ["load", "save"]
 
-STRUCTURE = "pyneuro.structure"  # the metadata entry that holds the JSON
+STRUCTURE = "pyneuro.structure"  # the metadata entry that holds the JSON, after its checksum
 
 # What JSON cannot say is written as an object with one of these keys.
 TENSOR, TUPLE, DICT, FLOAT = "$tensor", "$tuple", "$dict", "$float"
@@ -48,7 +49,8 @@ def save(obj: Any, path: str | os.PathLike[str]) -> None:
     tensors: dict[str, Tensor] = {}
     # Other readers look a state dict's tensors up by name, so there a tensor with two names is stored under both.
     structure = _encode(obj, (), tensors, None if _is_flat(obj) else {})
-    _core.save_safetensors(tensors, path, {STRUCTURE: json.dumps(structure, allow_nan=False)})
+    text = json.dumps(structure, allow_nan=False)
+    _core.save_safetensors(tensors, path, {STRUCTURE: f"{_checksum(text)} {text}"})
 
 
 def load(path: str | os.PathLike[str], map_location: Any = None, *, weights_only: bool = True) -> Any:
@@ -69,10 +71,18 @@ def load(path: str | os.PathLike[str], map_location: Any = None, *, weights_only
     tensors, metadata = _core.load_safetensors(path, map_location)
     if not metadata or STRUCTURE not in metadata:
         return tensors
+    checksum, _, text = metadata[STRUCTURE].partition(" ")
     try:
-        return _decode(json.loads(metadata[STRUCTURE]), tensors)
+        if checksum != _checksum(text):
+            raise ValueError(f"its checksum must be {_checksum(text)}, got {checksum}")
+        return _decode(json.loads(text), tensors)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"load: the structure in {path} is damaged ({error!r})") from error
+
+
+def _checksum(text: str) -> str:
+    """Tensors are bounds-checked, but a flipped bit in the structure could pass for another structure."""
+    return f"{zlib.crc32(text.encode()):08x}"
 
 
 def _path(op: str, path: Any) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 from pyneuro._core import Tensor
 from pyneuro.functions.creation import full
 from pyneuro.nn import functional as F
-from pyneuro.nn.checks import check_choice, check_positive
+from pyneuro.nn.functional.checks import check_choice, check_positive
 from pyneuro.nn.module import Module
 from pyneuro.nn.parameter import Parameter
 

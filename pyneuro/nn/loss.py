@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pyneuro._core import Tensor
 from pyneuro.nn import functional as F
-from pyneuro.nn.checks import check_choice
+from pyneuro.nn.functional.checks import check_choice
 from pyneuro.nn.module import Module
 
 __all__ = [

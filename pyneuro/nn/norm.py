@@ -9,7 +9,7 @@ from pyneuro._core import Tensor, int64
 from pyneuro.functions.creation import ones, zeros
 from pyneuro.nn import functional as F
 from pyneuro.nn import init
-from pyneuro.nn.checks import check_positive
+from pyneuro.nn.functional.checks import check_positive
 from pyneuro.nn.module import Module
 from pyneuro.nn.parameter import Parameter
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from pyneuro._core import Tensor
 from pyneuro.nn import functional as F
-from pyneuro.nn.checks import Ints
+from pyneuro.nn.functional.checks import Ints
 from pyneuro.nn.module import Module
 
 __all__ = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pyneuro import _core
 from pyneuro._core import Tensor
-from pyneuro.nn.checks import Ints, pair, single
+from pyneuro.nn.functional.checks import Ints, pair, single
 from pyneuro.nn.functional.padding import pad
 
 __all__ = ["conv1d", "conv2d"]

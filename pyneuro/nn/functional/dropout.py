@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyneuro import _core
 from pyneuro._core import Tensor
 from pyneuro.functions.creation import ones
-from pyneuro.nn.checks import check_probability
+from pyneuro.nn.functional.checks import check_probability
 
 __all__ = ["dropout", "dropout1d", "dropout2d"]
 

@@ -7,7 +7,7 @@ from typing import Any
 from pyneuro import _core
 from pyneuro._core import Tensor
 from pyneuro.functions.creation import tensor
-from pyneuro.nn.checks import Ints, check_positive, pair, single
+from pyneuro.nn.functional.checks import Ints, check_positive, pair, single
 
 __all__ = [
     "adaptive_avg_pool1d",
