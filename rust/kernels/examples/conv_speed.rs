@@ -31,7 +31,10 @@ fn main() {
         ("4x4 s2 3>64", 16, 3, 64, 32, 4, 2, 1, 1),
         ("depthwise 3x3 C64", 16, 64, 64, 32, 3, 1, 1, 64),
     ];
-    println!("{:>20} {:>24} {:>24} {:>24}  {threads} thread(s)", "layer", "forward", "input gradient", "weight gradient");
+    println!(
+        "{:>20} {:>24} {:>24} {:>24}  {threads} thread(s)",
+        "layer", "forward", "input gradient", "weight gradient"
+    );
     for (name, batch, cin, cout, size, kernel, stride, padding, groups) in layers {
         let conv = Conv2d {
             batch,

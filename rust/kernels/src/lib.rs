@@ -14,6 +14,7 @@ pub mod isa;
 pub mod math;
 pub mod pool;
 pub mod pooling;
+pub mod reduce;
 pub mod scan;
 pub mod simd;
 pub mod sort;

@@ -159,15 +159,15 @@ unsafe fn run_tile<T: Float, S: FloatElement<Compute = T>, R: Copy, O: Sink<R>>(
     }
     let mut access = [Access::Constant; 3];
     let mut all_in_place = out_is_direct;
-    for k in 0..arity {
-        access[k] = match (tile.row_strides[k + 1], tile.col_strides[k + 1]) {
+    for (k, access) in access.iter_mut().enumerate().take(arity) {
+        *access = match (tile.row_strides[k + 1], tile.col_strides[k + 1]) {
             (0, 0) => Access::Constant,
             (_, 0) if !is_short => Access::RowConstant,
             (0, _) if is_flat => Access::GatherOnce,
             (_, 1) if S::IS_DIRECT => Access::Direct,
             _ => Access::Gather,
         };
-        all_in_place &= access[k] != Access::Gather;
+        all_in_place &= *access != Access::Gather;
     }
     let group = if is_short { (BLOCK / tile.cols).min(tile.rows) } else { 1 };
     let block = if all_in_place || is_short { tile.cols } else { BLOCK };

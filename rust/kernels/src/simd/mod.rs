@@ -166,6 +166,17 @@ pub trait Vector:
     /// Lanes of `a` where `mask` is true, of `b` elsewhere. [`Select::select`] reads better.
     fn blend(mask: Self::Mask, a: Self, b: Self) -> Self;
 
+    /// True in the first `n` lanes.
+    #[inline(always)]
+    fn first_lanes(n: usize) -> Self::Mask {
+        let mut index = [Self::Elem::of_f64(0.0); MAX_LANES];
+        for (i, slot) in index.iter_mut().enumerate() {
+            *slot = Self::Elem::of_f64(i as f64);
+        }
+        // SAFETY: the array holds MAX_LANES >= LANES numbers.
+        unsafe { Self::load(index.as_ptr()) }.lt(Self::from_f64(n as f64))
+    }
+
     /// The sum of all lanes, added in a fixed tree.
     fn reduce_add(self) -> Self::Elem {
         self.fold_lanes(|a, b| a + b)
