@@ -1,0 +1,29 @@
+//! The raw functions behind the public ones: positional arguments, dims as lists.  The core checks values, this layer types.
+
+pub mod creation;
+pub mod linalg;
+pub mod movement;
+pub mod reduce;
+
+use pyo3::prelude::*;
+
+/// Adds all of them to the module.
+pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    creation::register(m)?;
+    linalg::register(m)?;
+    movement::register(m)?;
+    reduce::register(m)
+}
+
+/// Adds functions by name.
+#[macro_export]
+macro_rules! register {
+    ($($name:ident),* $(,)?) => {
+        /// Adds this family's functions to the module.
+        pub fn register(m: &pyo3::Bound<'_, pyo3::types::PyModule>) -> pyo3::PyResult<()> {
+            use pyo3::types::PyModuleMethods;
+            $( m.add_function(pyo3::wrap_pyfunction!($name, m)?)?; )*
+            Ok(())
+        }
+    };
+}
