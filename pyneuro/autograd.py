@@ -137,6 +137,7 @@ class no_grad(_Mode):
     """
 
     def __new__(cls, function: Any = None) -> Any:
+        """With a function (`@no_grad` without brackets), that function in this mode."""
         made = super().__new__(cls)
         if function is None:
             return made
@@ -202,6 +203,7 @@ class set_grad_enabled(_Mode):
             self._at_call = None
 
     def __call__(self, function: F) -> F:
+        """Run every call of `function` with recording on or off; outside of it nothing changes."""
         if self._at_call is not None:
             # Used as a decorator, it acts inside of the function only.
             _core.set_grad_enabled(self._at_call[0])
@@ -309,7 +311,9 @@ class FunctionCtx:
         """Keep tensors for `backward`, which finds them in `saved_tensors`; writing over them is then an error."""
         for t in tensors:
             if t is not None and not isinstance(t, Tensor):
-                raise TypeError(f"save_for_backward: tensors are required, got {type(t).__name__}; use an attribute of ctx")
+                raise TypeError(
+                    f"save_for_backward: tensors are required, got {type(t).__name__}; use an attribute of ctx"
+                )
         self._to_save = tensors
 
     @property

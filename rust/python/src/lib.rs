@@ -6,6 +6,7 @@
 mod autograd;
 mod convert;
 mod data;
+mod dlpack;
 mod error;
 mod functions;
 mod generator;
@@ -68,6 +69,7 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(generator::_rebuild_generator, m)?)?;
     m.add_function(wrap_pyfunction!(io::save_safetensors, m)?)?;
     m.add_function(wrap_pyfunction!(io::load_safetensors, m)?)?;
+    m.add_function(wrap_pyfunction!(dlpack::from_dlpack, m)?)?;
     autograd::register(m)?;
     functions::register(m)?;
 
