@@ -54,9 +54,13 @@ pub fn backward(
 
 fn optional_tensors(op: &str, arg: Option<&Bound<'_, PyAny>>, n: usize) -> PyResult<Vec<Option<Tensor>>> {
     let Some(arg) = arg.filter(|a| !a.is_none()) else { return Ok(vec![None; n]) };
-    let items: Vec<Option<Tensor>> = arg.try_iter()?.map(|item| opt_tensor(op, Some(&item?))).collect::<PyResult<_>>()?;
+    let items: Vec<Option<Tensor>> =
+        arg.try_iter()?.map(|item| opt_tensor(op, Some(&item?))).collect::<PyResult<_>>()?;
     if items.len() != n {
-        return Err(PyRuntimeError::new_err(format!("{op}: one gradient for each of {n} outputs is required, got {}", items.len())));
+        return Err(PyRuntimeError::new_err(format!(
+            "{op}: one gradient for each of {n} outputs is required, got {}",
+            items.len()
+        )));
     }
     Ok(items)
 }
@@ -281,7 +285,9 @@ pub fn record_function(
     let (inputs, outputs) = (tensors("Function", inputs)?, tensors("Function", outputs)?);
     if let Some(t) = outputs.iter().find(|t| !t.dtype().is_float()) {
         let dtype = t.dtype();
-        return Err(PyTypeError::new_err(format!("{name}: differentiable results must be floating point, got {dtype}")));
+        return Err(PyTypeError::new_err(format!(
+            "{name}: differentiable results must be floating point, got {dtype}"
+        )));
     }
     let node = PythonBackward { name, backward, release, inputs: inputs.len() };
     let (ins, outs): (Vec<&Tensor>, Vec<&Tensor>) = (inputs.iter().collect(), outputs.iter().collect());
@@ -301,6 +307,12 @@ pub fn alias<'py>(x: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyTensor>> {
 }
 
 crate::register!(
-    is_grad_enabled, set_grad_enabled, is_inference_mode_enabled, set_inference_mode, backward_many, grad,
-    record_function, alias,
+    is_grad_enabled,
+    set_grad_enabled,
+    is_inference_mode_enabled,
+    set_inference_mode,
+    backward_many,
+    grad,
+    record_function,
+    alias,
 );

@@ -23,7 +23,9 @@ pub fn default_dtype() -> DType {
 /// Changes what [`default_dtype`] gives.
 pub fn set_default_dtype(dtype: DType) -> PyResult<()> {
     if !dtype.is_float() {
-        return Err(PyTypeError::new_err(format!("set_default_dtype: a floating-point dtype is required, got {dtype}")));
+        return Err(PyTypeError::new_err(format!(
+            "set_default_dtype: a floating-point dtype is required, got {dtype}"
+        )));
     }
     DEFAULT.store(dtype as u8, Ordering::Relaxed);
     Ok(())
@@ -54,9 +56,7 @@ fn host(data: &Bound<'_, PyAny>, dtype: Option<DType>, copy: bool) -> PyResult<T
         return match nested.read(data, 0) {
             Ok(()) => nested.build(dtype),
             // A list of arrays or NumPy scalars: NumPy knows best, and its dtypes count.
-            Err(Stop::HasArrays) => {
-                numpy::import(&data.py().import("numpy")?.call_method1("array", (data,))?, false)
-            }
+            Err(Stop::HasArrays) => numpy::import(&data.py().import("numpy")?.call_method1("array", (data,))?, false),
             Err(Stop::Error(e)) => Err(e),
         };
     }
@@ -66,7 +66,10 @@ fn host(data: &Bound<'_, PyAny>, dtype: Option<DType>, copy: bool) -> PyResult<T
     if !text && (buffer.is_ok() || readable.iter().any(|name| data.hasattr(*name).unwrap_or(false))) {
         return numpy::import(&numpy::asarray(data)?, copy);
     }
-    Err(PyTypeError::new_err(format!("tensor: numbers, nested sequences or an array are required, got {}", describe(data))))
+    Err(PyTypeError::new_err(format!(
+        "tensor: numbers, nested sequences or an array are required, got {}",
+        describe(data)
+    )))
 }
 
 fn is_number(x: &Bound<'_, PyAny>) -> bool {
@@ -105,13 +108,16 @@ struct Nested {
 impl Nested {
     fn read(&mut self, x: &Bound<'_, PyAny>, depth: usize) -> Result<(), Stop> {
         // NumPy's float64 is a Python float too, so its scalars are looked for first.
-        let plain = x.cast_exact::<PyFloat>().is_ok() || x.cast_exact::<PyInt>().is_ok() || x.cast_exact::<PyBool>().is_ok();
+        let plain =
+            x.cast_exact::<PyFloat>().is_ok() || x.cast_exact::<PyInt>().is_ok() || x.cast_exact::<PyBool>().is_ok();
         if !plain && depth > 0 && (numpy::is_scalar(x)? || numpy::is_array(x)?) {
             return Err(Stop::HasArrays);
         }
         if plain || is_number(x) {
             if self.settled && depth != self.shape.len() {
-                return Err(self.ragged(&format!("a number where a sequence of length {} is due", self.shape[depth])).into());
+                return Err(self
+                    .ragged(&format!("a number where a sequence of length {} is due", self.shape[depth]))
+                    .into());
             }
             self.settled = true;
             self.numbers.push(Number::of("tensor", x)?);
@@ -124,7 +130,11 @@ impl Nested {
         }
         if !is_sequence(x) {
             let got = describe(x);
-            return Err(PyTypeError::new_err(format!("tensor: numbers are required, got {got} at {:?}", self.position)).into());
+            return Err(PyTypeError::new_err(format!(
+                "tensor: numbers are required, got {got} at {:?}",
+                self.position
+            ))
+            .into());
         }
         let n = x.len()?;
         if depth == self.shape.len() {
@@ -176,7 +186,11 @@ pub fn exact<T: Typed>(n: Number) -> PyResult<T> {
         Number::Int(i) => {
             let made = T::from_i64(i);
             if matches!(T::DTYPE.category(), Category::Int) && made.to_i64() != i {
-                return Err(to_py(err!(Overflow, "tensor: an integer that {} can hold is required, got {i}", T::DTYPE)));
+                return Err(to_py(err!(
+                    Overflow,
+                    "tensor: an integer that {} can hold is required, got {i}",
+                    T::DTYPE
+                )));
             }
             Ok(made)
         }

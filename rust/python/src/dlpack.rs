@@ -163,15 +163,21 @@ impl PyTensor {
             return Err(PyValueError::new_err(format!("__dlpack__: stream must be None for the CPU, got {got}")));
         }
         if dl_device.is_some_and(|d| d != (CPU, 0)) {
-            return Err(PyBufferError::new_err(format!("__dlpack__: only CPU memory can be exported, got device {dl_device:?}")));
+            return Err(PyBufferError::new_err(format!(
+                "__dlpack__: only CPU memory can be exported, got device {dl_device:?}"
+            )));
         }
         if t.requires_grad() {
-            return Err(PyBufferError::new_err("__dlpack__: a tensor that requires grad cannot be exported; use .detach()"));
+            return Err(PyBufferError::new_err(
+                "__dlpack__: a tensor that requires grad cannot be exported; use .detach()",
+            ));
         }
         let far = t.device() != Device::Cpu;
         if far && (dl_device.is_none() || copy == Some(false)) {
             let device = t.device();
-            return Err(PyBufferError::new_err(format!("__dlpack__: a CPU tensor is required, got one on {device}; use .cpu()")));
+            return Err(PyBufferError::new_err(format!(
+                "__dlpack__: a CPU tensor is required, got one on {device}; use .cpu()"
+            )));
         }
         let copied = far || copy == Some(true);
         if copied {
@@ -250,7 +256,9 @@ fn import(owner: Imported, read_only: bool) -> PyResult<Tensor> {
     // kDLCPU, kDLCUDAHost and kDLROCMHost are host memory.
     if ![CPU, 3, 11].contains(&d.device[0]) {
         let device = d.device;
-        return Err(PyBufferError::new_err(format!("from_dlpack: host memory is required, got DLPack device {device:?}")));
+        return Err(PyBufferError::new_err(format!(
+            "from_dlpack: host memory is required, got DLPack device {device:?}"
+        )));
     }
     let Some(dtype) = DType::ALL.into_iter().find(|&t| d.lanes == 1 && code_of(t) == (d.code, d.bits)) else {
         let known = DType::ALL.map(DType::name).join(", ");

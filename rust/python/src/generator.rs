@@ -66,9 +66,12 @@ fn seed_bits(seed: &Bound<'_, PyAny>) -> PyResult<u64> {
     if let Ok(s) = seed.extract::<u64>() {
         return Ok(s);
     }
-    seed.extract::<i64>()
-        .map(|s| s as u64)
-        .map_err(|_| PyTypeError::new_err(format!("manual_seed: an integer of 64 bits is required, got {}", crate::convert::describe(seed))))
+    seed.extract::<i64>().map(|s| s as u64).map_err(|_| {
+        PyTypeError::new_err(format!(
+            "manual_seed: an integer of 64 bits is required, got {}",
+            crate::convert::describe(seed)
+        ))
+    })
 }
 
 #[pymethods]
@@ -112,7 +115,11 @@ impl Generator {
         let bytes = crate::error::guard(|| t.to_vec::<u8>())?;
         let (seed, offset) = match bytes.split_first_chunk::<8>() {
             Some((seed, rest)) if rest.len() == 8 => (*seed, rest.try_into().unwrap_or([0; 8])),
-            _ => return Err(PyRuntimeError::new_err("set_state: the result of get_state is required, got another tensor")),
+            _ => {
+                return Err(PyRuntimeError::new_err(
+                    "set_state: the result of get_state is required, got another tensor",
+                ));
+            }
         };
         *slf.get().lock() = State { seed: u64::from_le_bytes(seed), offset: u64::from_le_bytes(offset) };
         Ok(slf.clone())

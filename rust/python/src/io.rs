@@ -35,7 +35,12 @@ pub fn to_bytes(t: &Tensor) -> Result<Vec<u8>> {
 pub fn from_bytes(bytes: &[u8], shape: &[usize], dtype: DType) -> Result<Tensor> {
     let n = checked_numel("load", shape)?;
     let want = n * dtype.size();
-    ensure!(bytes.len() == want, Value, "load: {want} bytes are required for {dtype} of shape {shape:?}, got {}", bytes.len());
+    ensure!(
+        bytes.len() == want,
+        Value,
+        "load: {want} bytes are required for {dtype} of shape {shape:?}, got {}",
+        bytes.len()
+    );
     // Any other byte is no bool, and reading it as one would be undefined.
     let valid = dtype != DType::Bool || bytes.iter().all(|&b| b <= 1);
     ensure!(valid, Value, "load: the bytes of bool elements must be 0 or 1");
@@ -197,7 +202,10 @@ fn read_file(path: &Path, device: Device) -> PyResult<Loaded> {
 fn read_tensor(path: &Path, file: &mut File, name: &str, info: &TensorInfo) -> PyResult<Tensor> {
     let Some(dtype) = from_file_dtype(info.dtype) else {
         let known = DType::ALL.map(DType::name).join(", ");
-        return Err(PyTypeError::new_err(format!("load: {name}: a dtype among {known} is required, got {:?}", info.dtype)));
+        return Err(PyTypeError::new_err(format!(
+            "load: {name}: a dtype among {known} is required, got {:?}",
+            info.dtype
+        )));
     };
     let size = info.data_offsets.1 - info.data_offsets.0;
     let mut bytes = Vec::new();

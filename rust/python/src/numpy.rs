@@ -227,11 +227,15 @@ pub fn data_ptr(t: &Tensor) -> *mut u8 {
 /// A NumPy array over the memory of a CPU tensor.
 pub fn export<'py>(py: Python<'py>, t: &Tensor) -> PyResult<Bound<'py, PyAny>> {
     if t.requires_grad() {
-        return Err(PyRuntimeError::new_err("numpy: a tensor that requires grad cannot be exported; use .detach().numpy()"));
+        return Err(PyRuntimeError::new_err(
+            "numpy: a tensor that requires grad cannot be exported; use .detach().numpy()",
+        ));
     }
     if t.device() != Device::Cpu {
         let device = t.device();
-        return Err(PyTypeError::new_err(format!("numpy: a CPU tensor is required, got one on {device}; use .cpu().numpy()")));
+        return Err(PyTypeError::new_err(format!(
+            "numpy: a CPU tensor is required, got one on {device}; use .cpu().numpy()"
+        )));
     }
     let owner = Bound::new(py, HostMemory(t.detach()))?;
     let array = asarray(owner.as_any())?;
@@ -240,8 +244,8 @@ pub fn export<'py>(py: Python<'py>, t: &Tensor) -> PyResult<Bound<'py, PyAny>> {
     }
     match py.import("ml_dtypes") {
         Ok(m) => array.call_method1("view", (m.getattr("bfloat16")?,)),
-        Err(_) => Err(PyTypeError::new_err(
-            "numpy: NumPy has no bfloat16; install ml_dtypes, or convert with .float() first",
-        )),
+        Err(_) => {
+            Err(PyTypeError::new_err("numpy: NumPy has no bfloat16; install ml_dtypes, or convert with .float() first"))
+        }
     }
 }

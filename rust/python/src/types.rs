@@ -129,7 +129,9 @@ impl PyDevice {
             (Device::Gpu(0), Some(i)) => Device::Gpu(i),
             _ => {
                 let got = format!("{parsed} and index {}", index.unwrap_or(0));
-                return Err(PyValueError::new_err(format!("device: an index once, and none but 0 for the CPU, got {got}")));
+                return Err(PyValueError::new_err(format!(
+                    "device: an index once, and none but 0 for the CPU, got {got}"
+                )));
             }
         }))
     }

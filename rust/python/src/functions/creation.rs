@@ -56,7 +56,12 @@ fn empty<'py>(shape: &Bound<'py, PyAny>, dtype: Arg<'_, 'py>, device: Arg<'_, 'p
 /// One value everywhere; the dtype follows the value where it is not given.
 #[pyfunction]
 #[pyo3(signature = (shape, value, dtype=None, device=None))]
-fn full<'py>(shape: &Bound<'py, PyAny>, value: &Bound<'py, PyAny>, dtype: Arg<'_, 'py>, device: Arg<'_, 'py>) -> Out<'py> {
+fn full<'py>(
+    shape: &Bound<'py, PyAny>,
+    value: &Bound<'py, PyAny>,
+    dtype: Arg<'_, 'py>,
+    device: Arg<'_, 'py>,
+) -> Out<'py> {
     let lens = lengths("full", &ints("full", shape)?)?;
     let value = Number::of("full", value)?;
     let dtype = opt_dtype(dtype)?.unwrap_or_else(|| value.dtype(data::default_dtype()));
@@ -87,7 +92,9 @@ fn arange<'py>(
     let [a, b, s] = numbers.map(Number::as_f64);
     let count = ((b - a) / s).ceil();
     if s == 0.0 || !count.is_finite() {
-        return Err(PyValueError::new_err(format!("arange: finite numbers and a step that is not 0 are required, got {a}, {b}, {s}")));
+        return Err(PyValueError::new_err(format!(
+            "arange: finite numbers and a step that is not 0 are required, got {a}, {b}, {s}"
+        )));
     }
     if count < 0.0 {
         return Err(PyValueError::new_err(format!("arange: the step must lead from start to end, got {a}, {b}, {s}")));
@@ -156,6 +163,15 @@ fn promote_types<'py>(a: &Bound<'py, PyAny>, b: &Bound<'py, PyAny>) -> PyResult<
 }
 
 crate::register!(
-    tensor, as_tensor, from_numpy, empty, full, arange, linspace, get_default_dtype, set_default_dtype, result_type,
+    tensor,
+    as_tensor,
+    from_numpy,
+    empty,
+    full,
+    arange,
+    linspace,
+    get_default_dtype,
+    set_default_dtype,
+    result_type,
     promote_types,
 );

@@ -3,8 +3,8 @@
 use crate::convert::{opt_tensor, tensor};
 use crate::error::run;
 use crate::tensor::{PyTensor, wrap};
-use pyneuro_core::ops::linalg;
 use pyneuro_core::Tensor;
+use pyneuro_core::ops::linalg;
 use pyo3::prelude::*;
 
 type Out<'py> = PyResult<Bound<'py, PyTensor>>;

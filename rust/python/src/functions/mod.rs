@@ -1,6 +1,7 @@
 //! The raw functions behind the public ones: positional arguments, dims as lists.  The core checks values, this layer types.
 
 pub mod creation;
+pub mod index;
 pub mod linalg;
 pub mod movement;
 pub mod reduce;
@@ -10,6 +11,7 @@ use pyo3::prelude::*;
 /// Adds all of them to the module.
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     creation::register(m)?;
+    index::register(m)?;
     linalg::register(m)?;
     movement::register(m)?;
     reduce::register(m)

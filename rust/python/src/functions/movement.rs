@@ -79,7 +79,9 @@ fn stack<'py>(parts: &Bound<'py, PyAny>, dim: i64) -> Out<'py> {
     let py = parts.py();
     let work: usize = all.iter().map(Tensor::numel).sum();
     let made = run(py, work >= crate::tensor::HEAVY, || {
-        let Some(first) = all.first() else { return Err(err!(Value, "stack: at least one tensor is required, got none")) };
+        let Some(first) = all.first() else {
+            return Err(err!(Value, "stack: at least one tensor is required, got none"));
+        };
         if let Some(other) = all.iter().find(|t| t.shape() != first.shape()) {
             let (a, b) = (first.shape(), other.shape());
             return Err(err!(Value, "stack: tensors of one shape are required, got {a:?} and {b:?}"));

@@ -1,6 +1,9 @@
 //! Reductions.
 
-#![allow(unsafe_op_in_unsafe_fn, reason = "PyO3's expansion, which the lint sees where a macro of ours holds the methods")]
+#![allow(
+    unsafe_op_in_unsafe_fn,
+    reason = "PyO3's expansion, which the lint sees where a macro of ours holds the methods"
+)]
 
 use crate::convert::{int_or_ints, tensor};
 use crate::error::run;
@@ -79,20 +82,27 @@ fn with_index<'py>(
     keepdim: bool,
 ) -> PyResult<(Bound<'py, PyTensor>, Bound<'py, PyTensor>)> {
     let t: Tensor = tensor(def.name, x)?;
-    let (values, indices) =
-        run(x.py(), t.numel() >= HEAVY, || r::extreme_with_index(def, &t, dim, keepdim))?;
+    let (values, indices) = run(x.py(), t.numel() >= HEAVY, || r::extreme_with_index(def, &t, dim, keepdim))?;
     Ok((wrap(x.py(), values)?, wrap(x.py(), indices)?))
 }
 
 /// The greatest element along a dim and its index, the first of equals.
 #[pyfunction]
-fn max_dim<'py>(x: &Bound<'py, PyAny>, dim: i64, keepdim: bool) -> PyResult<(Bound<'py, PyTensor>, Bound<'py, PyTensor>)> {
+fn max_dim<'py>(
+    x: &Bound<'py, PyAny>,
+    dim: i64,
+    keepdim: bool,
+) -> PyResult<(Bound<'py, PyTensor>, Bound<'py, PyTensor>)> {
     with_index(&r::MAX, x, dim, keepdim)
 }
 
 /// The smallest element along a dim and its index, the first of equals.
 #[pyfunction]
-fn min_dim<'py>(x: &Bound<'py, PyAny>, dim: i64, keepdim: bool) -> PyResult<(Bound<'py, PyTensor>, Bound<'py, PyTensor>)> {
+fn min_dim<'py>(
+    x: &Bound<'py, PyAny>,
+    dim: i64,
+    keepdim: bool,
+) -> PyResult<(Bound<'py, PyTensor>, Bound<'py, PyTensor>)> {
     with_index(&r::MIN, x, dim, keepdim)
 }
 

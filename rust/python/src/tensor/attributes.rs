@@ -97,7 +97,9 @@ impl PyTensor {
             Some(dim) => {
                 let d = guard(|| normalize_dim("stride", dim, t.ndim()))?;
                 let Some(s) = strides.get(d) else {
-                    return Err(pyo3::exceptions::PyIndexError::new_err("stride: a 0-d tensor has no dimensions, got a dim"));
+                    return Err(pyo3::exceptions::PyIndexError::new_err(
+                        "stride: a 0-d tensor has no dimensions, got a dim",
+                    ));
                 };
                 Ok(s.into_pyobject(py)?.into_any())
             }
@@ -193,11 +195,9 @@ impl PyTensor {
                 let t = equal.get().get();
                 guard(|| Ok(pyneuro_core::ops::reduce::any(&t, None, false)?.item_f64()? != 0.0))
             }
-            Err(_) => Err(PyTypeError::new_err(format!(
-                "in: a Tensor or a number is required, got {}",
-                describe(value)
-            ))),
+            Err(_) => {
+                Err(PyTypeError::new_err(format!("in: a Tensor or a number is required, got {}", describe(value))))
+            }
         }
     }
-
 }

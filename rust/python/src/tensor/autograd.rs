@@ -99,7 +99,9 @@ impl PyTensor {
             return Err(PyTypeError::new_err(format!("grad: a Tensor or None is required, got {}", describe(value))));
         };
         let Some(leaf) = this.get().leaf() else {
-            return Err(PyRuntimeError::new_err("grad: the tensor must be a leaf that requires grad; call requires_grad_()"));
+            return Err(PyRuntimeError::new_err(
+                "grad: the tensor must be a leaf that requires grad; call requires_grad_()",
+            ));
         };
         guard(|| leaf.set_grad(Some(object.get().get())))?;
         drop(this.remember(Some(object.clone().unbind())));

@@ -1,6 +1,9 @@
 //! Methods that convert to another dtype or device.
 
-#![allow(unsafe_op_in_unsafe_fn, reason = "PyO3's expansion, which the lint sees where a macro of ours holds the methods")]
+#![allow(
+    unsafe_op_in_unsafe_fn,
+    reason = "PyO3's expansion, which the lint sees where a macro of ours holds the methods"
+)]
 
 use super::{HEAVY, PyTensor, wrap_or_self};
 use crate::convert::type_error;
@@ -12,7 +15,12 @@ use pyo3::prelude::*;
 use pyo3::types::{PyString, PyTuple};
 
 /// In another dtype and on another device; the object itself where nothing changes and no copy is asked for.
-fn convert<'py>(slf: &Bound<'py, PyTensor>, dtype: Option<DType>, device: Option<Device>, copy: bool) -> PyResult<Bound<'py, PyTensor>> {
+fn convert<'py>(
+    slf: &Bound<'py, PyTensor>,
+    dtype: Option<DType>,
+    device: Option<Device>,
+    copy: bool,
+) -> PyResult<Bound<'py, PyTensor>> {
     let t = slf.get().get();
     let (dtype, device) = (dtype.unwrap_or(t.dtype()), device.unwrap_or(t.device()));
     let heavy = t.numel() >= HEAVY || device != t.device();

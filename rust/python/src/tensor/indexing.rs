@@ -8,7 +8,7 @@ use crate::convert::{int64, operand, type_error};
 use crate::data;
 use crate::error::{guard, run};
 use crate::numpy;
-use pyneuro_core::{DType, Result, Tensor, bail, ensure, op, ops};
+use pyneuro_core::{DType, Result, Tensor, ensure, op, ops};
 use pyo3::exceptions::{PyIndexError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyEllipsis, PyInt, PyList, PyRange, PySlice, PyTuple};
@@ -39,7 +39,9 @@ impl Part {
                 }
                 // Anything with __index__: integer tensors and NumPy integers too.  Beyond 64 bits is beyond any tensor.
                 let value = item.py().import("operator")?.call_method1("index", (value,))?;
-                Ok(Some(value.extract::<i64>().or_else(|_| value.lt(0).map(|neg| if neg { i64::MIN } else { i64::MAX }))?))
+                Ok(Some(
+                    value.extract::<i64>().or_else(|_| value.lt(0).map(|neg| if neg { i64::MIN } else { i64::MAX }))?,
+                ))
             };
             return Ok(Self::Slice([bound("start")?, bound("stop")?, bound("step")?]));
         }
@@ -140,7 +142,13 @@ fn parts_of(key: &Bound<'_, PyAny>) -> PyResult<SmallVec<[Part; 4]>> {
 
 fn locate(t: &Tensor, parts: SmallVec<[Part; 4]>) -> Result<Located> {
     let used: usize = parts.iter().map(Part::uses).sum();
-    ensure!(used <= t.ndim(), Index, "index: at most {} indices are required for shape {:?}, got {used}", t.ndim(), t.shape());
+    ensure!(
+        used <= t.ndim(),
+        Index,
+        "index: at most {} indices are required for shape {:?}, got {used}",
+        t.ndim(),
+        t.shape()
+    );
     let dots = parts.iter().filter(|p| matches!(p, Part::Ellipsis)).count();
     ensure!(dots <= 1, Index, "index: one ... at most is allowed, got {dots}");
     let mut view = t.clone();
@@ -166,6 +174,12 @@ fn locate(t: &Tensor, parts: SmallVec<[Part; 4]>) -> Result<Located> {
                 d += 1;
             }
             Part::Ellipsis => d += t.ndim() - used,
+            Part::Mask(truth) if truth.ndim() == 0 => {
+                // x[True] and x[False]: everything or nothing, along a new dimension.
+                view = ops::unsqueeze(&view, d as i64)?;
+                arrays.push((d, Part::Mask(ops::reshape(&truth, &[1])?)));
+                d += 1;
+            }
             Part::Index(_) | Part::Mask(_) => {
                 let covers = part.uses();
                 if let Part::Mask(m) = &part {
@@ -242,16 +256,20 @@ fn first(t: &Tensor, i: i64) -> Result<Tensor> {
     ops::select(t, 0, i)
 }
 
-/// Writes a value over a view; leading dimensions of length 1 that are too many are dropped, as in torch.
-pub fn write(view: &Tensor, value: &Tensor) -> Result<()> {
+/// Without leading dimensions of length 1 beyond `most` dimensions: they may be too many in an assignment, as in torch.
+pub fn trimmed(value: &Tensor, most: usize) -> Result<Tensor> {
     let mut shape = value.shape();
-    while shape.len() > view.ndim() && shape[0] == 1 {
+    while shape.len() > most && shape[0] == 1 {
         shape = &shape[1..];
     }
-    let fits = shape.len() <= view.ndim()
-        && shape.iter().rev().zip(view.shape().iter().rev()).all(|(&a, &b)| a == b || a == 1);
-    if !fits {
-        bail!(Value, "index: the value must broadcast to shape {:?}, got {:?}", view.shape(), value.shape());
-    }
-    if shape.len() == value.ndim() { op::assign(view, value) } else { op::assign(view, &ops::reshape(value, shape)?) }
+    if shape.len() == value.ndim() { Ok(value.clone()) } else { ops::reshape(value, shape) }
+}
+
+/// Writes a value over a view.
+fn write(view: &Tensor, value: &Tensor) -> Result<()> {
+    let value = trimmed(value, view.ndim())?;
+    let fits = value.ndim() <= view.ndim()
+        && value.shape().iter().rev().zip(view.shape().iter().rev()).all(|(&a, &b)| a == b || a == 1);
+    ensure!(fits, Value, "index: the value must broadcast to shape {:?}, got {:?}", view.shape(), value.shape());
+    op::assign(view, &value)
 }

@@ -81,7 +81,12 @@ impl PyTensor {
 
     /// The NumPy protocol: what `numpy.asarray(tensor)` calls.
     #[pyo3(signature = (dtype=None, copy=None))]
-    fn __array__<'py>(&self, py: Python<'py>, dtype: Option<&Bound<'py, PyAny>>, copy: Option<bool>) -> PyResult<Bound<'py, PyAny>> {
+    fn __array__<'py>(
+        &self,
+        py: Python<'py>,
+        dtype: Option<&Bound<'py, PyAny>>,
+        copy: Option<bool>,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let array = numpy::export(py, &self.get())?;
         let Some(dtype) = dtype.filter(|d| !d.is_none()) else {
             return if copy == Some(true) { array.call_method0("copy") } else { Ok(array) };
@@ -120,7 +125,10 @@ impl PyTensor {
 
     /// Itself if its elements lie in row-major order, else a copy in which they do.
     #[pyo3(signature = (*, memory_format=None))]
-    fn contiguous<'py>(slf: &Bound<'py, Self>, memory_format: Option<&Bound<'py, PyAny>>) -> PyResult<Bound<'py, Self>> {
+    fn contiguous<'py>(
+        slf: &Bound<'py, Self>,
+        memory_format: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, Self>> {
         let _ = memory_format;
         let t = slf.get().get();
         wrap_or_self(slf, run(slf.py(), t.numel() >= HEAVY, || ops::contiguous(&t))?)

@@ -1,6 +1,9 @@
 //! Operators.
 
-#![allow(unsafe_op_in_unsafe_fn, reason = "PyO3's expansion, which the lint sees where a macro of ours holds the methods")]
+#![allow(
+    unsafe_op_in_unsafe_fn,
+    reason = "PyO3's expansion, which the lint sees where a macro of ours holds the methods"
+)]
 
 use super::{HEAVY, PyTensor, wrap};
 use crate::convert::operand;

@@ -18,7 +18,8 @@ fn squeeze(t: &Tensor, dims: Option<&[i64]>) -> Result<Tensor> {
             *slot = true;
         }
     }
-    let kept: Vec<usize> = t.shape().iter().zip(drop).filter(|&(&n, drop)| !(drop && n == 1)).map(|(&n, _)| n).collect();
+    let kept: Vec<usize> =
+        t.shape().iter().zip(drop).filter(|&(&n, drop)| !(drop && n == 1)).map(|(&n, _)| n).collect();
     ops::view(t, &kept)
 }
 
