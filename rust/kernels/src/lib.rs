@@ -12,6 +12,7 @@ pub mod gemm;
 pub mod index;
 pub mod isa;
 pub mod math;
+pub mod philox;
 pub mod pool;
 pub mod pooling;
 pub mod reduce;

@@ -7,6 +7,7 @@ pub mod expr;
 pub mod index;
 pub mod linalg;
 pub mod movement;
+pub mod random;
 pub mod reduce;
 
 pub use creation::{arange, full};
@@ -22,9 +23,12 @@ use smallvec::smallvec;
 /// Every op, each once: what the documentation, the bindings and the tests are generated from.
 pub fn list() -> impl Iterator<Item = &'static OpDef> {
     let elementwise = elementwise::all().map(|(def, _)| def);
-    elementwise
-        .chain([&elementwise::CAST])
-        .chain([movement::ALL, creation::ALL, reduce::ALL, linalg::ALL, index::ALL].into_iter().flatten().copied())
+    elementwise.chain([&elementwise::CAST]).chain(
+        [movement::ALL, creation::ALL, reduce::ALL, linalg::ALL, index::ALL, random::ALL]
+            .into_iter()
+            .flatten()
+            .copied(),
+    )
 }
 
 /// The gradient of an op's only output.
