@@ -1,12 +1,14 @@
 //! The op list, by family.  [`list`] is all of it.
 
 pub mod attrs;
+pub mod conv;
 pub mod creation;
 pub mod elementwise;
 pub mod expr;
 pub mod index;
 pub mod linalg;
 pub mod movement;
+pub mod pooling;
 pub mod random;
 pub mod reduce;
 
@@ -24,7 +26,7 @@ use smallvec::smallvec;
 pub fn list() -> impl Iterator<Item = &'static OpDef> {
     let elementwise = elementwise::all().map(|(def, _)| def);
     elementwise.chain([&elementwise::CAST]).chain(
-        [movement::ALL, creation::ALL, reduce::ALL, linalg::ALL, index::ALL, random::ALL]
+        [movement::ALL, creation::ALL, reduce::ALL, linalg::ALL, index::ALL, random::ALL, conv::ALL, pooling::ALL]
             .into_iter()
             .flatten()
             .copied(),
@@ -63,4 +65,31 @@ pub fn scalar_like(value: f64, beside: &Tensor) -> Result<Tensor> {
 /// `t` times a number.
 pub fn mul_scalar(t: &Tensor, value: f64) -> Result<Tensor> {
     mul(t, &scalar_like(value, t)?)
+}
+
+/// Runs a float kernel on row-major operands: half precision is widened to float32 on the way in and rounded once on the
+/// way out.
+pub(crate) fn float_kernel(x: &[&Tensor], out: &[Tensor], kernel: impl FnOnce(&[Tensor], &[Tensor])) -> Result<()> {
+    use crate::dtype::DType;
+    let wide = if out[0].dtype() == DType::F64 { DType::F64 } else { DType::F32 };
+    let x: smallvec::SmallVec<[Tensor; 4]> = crate::autograd::no_grad(|| {
+        x.iter()
+            .map(|t| if t.dtype().is_float() { cast(&contiguous(t)?, wide) } else { contiguous(t) })
+            .collect::<Result<_>>()
+    })?;
+    if out.iter().all(|t| !t.dtype().is_float() || t.dtype() == wide) {
+        kernel(&x, out);
+        return Ok(());
+    }
+    let temporary: smallvec::SmallVec<[Tensor; 2]> = out
+        .iter()
+        .map(|t| if t.dtype().is_float() { Tensor::empty(t.shape(), wide) } else { Ok(t.clone()) })
+        .collect::<Result<_>>()?;
+    kernel(&x, &temporary);
+    for (from, to) in temporary.iter().zip(out) {
+        if from.dtype() != to.dtype() {
+            elementwise::convert_into(from, to);
+        }
+    }
+    Ok(())
 }
