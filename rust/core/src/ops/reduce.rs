@@ -4,13 +4,15 @@ use super::attrs::{Dims, Reduce};
 use super::elementwise::{EQ, NE};
 use super::expr::Expr;
 use super::{cast, g, movement, one};
-use crate::dtype::{Category, DType, Typed};
+use crate::dtype::{DType, Typed};
 use crate::error::Result;
 use crate::gpu::reduce as gpu;
 use crate::layout::{Shape, normalize_dim};
 use crate::op::{Attrs, Cpu, Gpu, Grads, Meta, Metas, OpDef, Saves, Tensors, Vjp, VjpCtx, call, call1};
 use crate::tensor::Tensor;
 use crate::{attrs, dispatch, ensure};
+use pyneuro_kernels::array::ViewMut;
+use pyneuro_kernels::reduce as kernels;
 use smallvec::{SmallVec, smallvec};
 
 /// Every op of this file.
@@ -64,28 +66,21 @@ fn count(r: &Reduce, shape: &[usize]) -> usize {
 
 // ------------------------------------------------------------------------------------------------------------ kernels
 
-/// The input as rows: every row holds what one element of the result is made from.
-fn rows(x: &Tensor, r: &Reduce) -> Result<(Tensor, usize)> {
-    let dims = r.dims.as_deref().unwrap_or(&[]);
-    let n = count(r, x.shape());
-    let order: SmallVec<[usize; 6]> = (0..x.ndim())
-        .filter(|&d| !dims.contains(&(d as i64)))
-        .chain((0..x.ndim()).filter(|&d| dims.contains(&(d as i64))))
-        .collect();
-    let moved = Tensor::from_parts(x.storage().clone(), x.layout().permute(&order), x.dtype());
-    Ok((crate::autograd::no_grad(|| movement::contiguous(&moved))?, n))
+/// Which dimensions go, one flag each.
+fn mask(attrs: &Attrs, x: &Tensor) -> SmallVec<[bool; 8]> {
+    let dims = attrs!(attrs, Reduce).dims.as_deref().unwrap_or(&[]);
+    (0..x.ndim() as i64).map(|d| dims.contains(&d)).collect()
 }
 
-/// Folds every row with `f`.
-fn fold<A: Typed, O: Typed>(x: &Tensor, r: &Reduce, out: &Tensor, f: impl Fn(&[A]) -> O) -> Result<()> {
-    let (x, n) = rows(x, r)?;
-    let source = x.view::<A>();
-    let source = source.as_slice().expect("made contiguous");
-    let target = out.view_mut::<O>().into_slice().expect("a new tensor is contiguous");
-    for (i, o) in target.iter_mut().enumerate() {
-        *o = f(&source[i * n..(i + 1) * n]);
-    }
-    Ok(())
+/// The elements of a result under construction.
+fn slots<T: Typed>(out: &Tensor) -> ViewMut<'_, T> {
+    out.view_mut::<T>()
+}
+
+macro_rules! fill {
+    ($out:expr, $T:ty) => {
+        slots::<$T>($out).into_slice().expect("a new tensor is contiguous")
+    };
 }
 
 /// The reduced dimensions, non-negative.
@@ -116,13 +111,11 @@ fn sum_dtype(dtype: DType) -> DType {
 }
 
 fn sum_kernel(attrs: &Attrs, x: &[&Tensor], out: &[Tensor]) -> Result<()> {
-    let r = attrs!(attrs, Reduce);
-    let (x, out) = (x[0], &out[0]);
-    if x.dtype().is_float() {
-        return dispatch!(x.dtype(), T in full_float => fold(x, r, out, |row: &[T]| T::from_f64(row.iter().map(|v| v.to_f64()).sum())), _ => unreachable!());
-    }
-    dispatch!(x.dtype(), T in int_bool => fold(x, r, out, |row: &[T]| row.iter().fold(0i64, |a, v| a.wrapping_add(v.to_i64()))),
-        _ => unreachable!())
+    let (x, out, mask) = (x[0], &out[0], mask(attrs, x[0]));
+    dispatch!(x.dtype(), T in full_float => kernels::sum(x.view::<T>(), &mask, fill!(out, T)), _ => {
+        dispatch!(x.dtype(), T in int_bool => kernels::sum_integer(x.view::<T>(), &mask, fill!(out, i64)), _ => unreachable!());
+    });
+    Ok(())
 }
 
 /// The sum of the elements.
@@ -157,10 +150,10 @@ pub static MEAN: OpDef = OpDef {
         },
     },
     cpu: Cpu::Kernel(|attrs, x, out| {
-        let r = attrs!(attrs, Reduce);
-        dispatch!(x[0].dtype(), T in full_float => fold(x[0], r, &out[0], |row: &[T]| {
-            T::from_f64(row.iter().map(|v| v.to_f64()).sum::<f64>() / row.len() as f64)
-        }), _ => unreachable!())
+        let mask = mask(attrs, x[0]);
+        dispatch!(x[0].dtype(), T in full_float => kernels::mean(x[0].view::<T>(), &mask, fill!(&out[0], T)),
+            _ => unreachable!());
+        Ok(())
     }),
     gpu: Gpu::Kernel(|attrs, x, out| gpu_values("mean", gpu::Kind::Mean, attrs, x, out)),
     reference: None,
@@ -176,15 +169,12 @@ pub static PROD: OpDef = OpDef {
     },
     vjp: Vjp::Rule { saves: Saves::ALL, rule: prod_vjp },
     cpu: Cpu::Kernel(|attrs, x, out| {
-        let r = attrs!(attrs, Reduce);
-        if x[0].dtype().is_float() {
-            return dispatch!(x[0].dtype(), T in full_float => fold(x[0], r, &out[0], |row: &[T]| {
-                T::from_f64(row.iter().map(|v| v.to_f64()).product())
-            }), _ => unreachable!());
-        }
-        dispatch!(x[0].dtype(), T in int_bool => fold(x[0], r, &out[0], |row: &[T]| {
-            row.iter().fold(1i64, |a, v| a.wrapping_mul(v.to_i64()))
-        }), _ => unreachable!())
+        let (x, out, mask) = (x[0], &out[0], mask(attrs, x[0]));
+        dispatch!(x.dtype(), T in full_float => kernels::prod(x.view::<T>(), &mask, fill!(out, T)), _ => {
+            dispatch!(x.dtype(), T in int_bool => kernels::prod_integer(x.view::<T>(), &mask, fill!(out, i64)),
+                _ => unreachable!());
+        });
+        Ok(())
     }),
     gpu: Gpu::Kernel(|attrs, x, out| gpu_values("prod", gpu::Kind::Prod, attrs, x, out)),
     reference: None,
@@ -225,23 +215,6 @@ fn prod_vjp(c: &VjpCtx, gs: &[Option<Tensor>]) -> Result<Grads> {
     one(super::mul(&spread(g(gs), c)?, &others))
 }
 
-/// Whether `a` takes the place of `b` as an extreme; NaN takes it from anything.
-fn wins(a: f64, b: f64, greatest: bool) -> bool {
-    a.is_nan() && !b.is_nan() || if greatest { a > b } else { a < b }
-}
-
-/// Position of the extreme of a row, the first of equals.
-fn extreme<T: Typed>(row: &[T], greatest: bool) -> usize {
-    if T::DTYPE.category() == Category::Float {
-        return (1..row.len())
-            .fold(0, |best, i| if wins(row[i].to_f64(), row[best].to_f64(), greatest) { i } else { best });
-    }
-    (1..row.len()).fold(0, |best, i| {
-        let (a, b) = (row[i].to_i64(), row[best].to_i64());
-        if if greatest { a > b } else { a < b } { i } else { best }
-    })
-}
-
 /// The gradient of amax and amin: shared evenly among all elements that equal the extreme.
 fn even_share(c: &VjpCtx, gs: &[Option<Tensor>]) -> Result<Grads> {
     let x = c.input(0);
@@ -264,8 +237,15 @@ macro_rules! extremes { ($($(#[$doc:meta])* $NAME:ident $name:literal $greatest:
         },
         vjp: Vjp::Rule { saves: Saves::ALL, rule: even_share },
         cpu: Cpu::Kernel(|attrs, x, out| {
-            let r = attrs!(attrs, Reduce);
-            dispatch!(x[0].dtype(), T in all => fold(x[0], r, &out[0], |row: &[T]| row[extreme(row, $greatest)]))
+            let (x, out, mask) = (x[0], &out[0], mask(attrs, x[0]));
+            dispatch!(x.dtype(), T in full_float => {
+                let f = if $greatest { kernels::max::<T> } else { kernels::min::<T> };
+                f(x.view::<T>(), &mask, fill!(out, T));
+            }, _ => dispatch!(x.dtype(), T in int_bool => {
+                let f = if $greatest { kernels::max_ordered::<T> } else { kernels::min_ordered::<T> };
+                f(x.view::<T>(), &mask, fill!(out, T));
+            }, _ => unreachable!()));
+            Ok(())
         }),
         gpu: Gpu::Kernel(|attrs, x, out| {
             gpu_values($name, if $greatest { gpu::Kind::Max } else { gpu::Kind::Min }, attrs, x, out)
@@ -293,8 +273,12 @@ macro_rules! positions { ($($(#[$doc:meta])* $NAME:ident $name:literal $greatest
         },
         vjp: Vjp::None { why: "its result is an index" },
         cpu: Cpu::Kernel(|attrs, x, out| {
-            let r = attrs!(attrs, Reduce);
-            dispatch!(x[0].dtype(), T in all => fold(x[0], r, &out[0], |row: &[T]| extreme(row, $greatest) as i64))
+            let mask = mask(attrs, x[0]);
+            dispatch!(x[0].dtype(), T in all => {
+                let f = if $greatest { kernels::argmax::<T> } else { kernels::argmin::<T> };
+                f(x[0].view::<T>(), &mask, None, fill!(&out[0], i64));
+            });
+            Ok(())
         }),
         gpu: Gpu::Kernel(|attrs, x, out| gpu_extreme($name, $greatest, attrs, x, None, Some(&out[0]))),
         reference: None,
@@ -334,11 +318,12 @@ macro_rules! values_and_indices { ($($(#[$doc:meta])* $NAME:ident $name:literal 
             one(Expr(spread(g, c)).masked(&hit).0)
         } },
         cpu: Cpu::Kernel(|attrs, x, out| {
-            let r = attrs!(attrs, Reduce);
+            let mask = mask(attrs, x[0]);
             dispatch!(x[0].dtype(), T in all => {
-                fold(x[0], r, &out[0], |row: &[T]| row[extreme(row, $greatest)])?;
-                fold(x[0], r, &out[1], |row: &[T]| extreme(row, $greatest) as i64)
-            })
+                let f = if $greatest { kernels::argmax::<T> } else { kernels::argmin::<T> };
+                f(x[0].view::<T>(), &mask, Some(fill!(&out[0], T)), fill!(&out[1], i64));
+            });
+            Ok(())
         }),
         gpu: Gpu::Kernel(|attrs, x, out| gpu_extreme($name, $greatest, attrs, x, Some(&out[0]), Some(&out[1]))),
         reference: None,
@@ -362,10 +347,16 @@ macro_rules! truths { ($($(#[$doc:meta])* $NAME:ident $name:literal $all:literal
         },
         vjp: Vjp::None { why: "its result is bool" },
         cpu: Cpu::Kernel(|attrs, x, out| {
-            let r = attrs!(attrs, Reduce);
-            dispatch!(x[0].dtype(), T in all => fold(x[0], r, &out[0], |row: &[T]| {
-                if $all { row.iter().all(|v| *v != T::default()) } else { row.iter().any(|v| *v != T::default()) }
-            }))
+            let (mask, truths) = (mask(attrs, x[0]), fill!(&out[0], bool));
+            dispatch!(x[0].dtype(), T in all => {
+                let is_true = |v: T| v != T::default();
+                if $all {
+                    kernels::all(x[0].view::<T>(), &mask, truths, is_true);
+                } else {
+                    kernels::any(x[0].view::<T>(), &mask, truths, is_true);
+                }
+            });
+            Ok(())
         }),
         gpu: Gpu::Kernel(|attrs, x, out| {
             gpu_values($name, if $all { gpu::Kind::All } else { gpu::Kind::Any }, attrs, x, out)
@@ -385,8 +376,23 @@ truths! {
 pub static VAR: OpDef = OpDef {
     name: "var",
     infer: |attrs, x| float_reduction("var", attrs, x),
-    vjp: Vjp::FromReference,
-    cpu: Cpu::FromReference,
+    vjp: Vjp::Rule {
+        saves: Saves::INPUTS,
+        rule: |c, gs| {
+            let (r, x) = (attrs!(c.attrs, Reduce), c.input(0));
+            let scale = 2.0 / (count(r, x.shape()) as f64 - r.correction).max(0.0);
+            let kept = Attrs::Reduce(Reduce { keepdim: true, ..r.clone() });
+            let away = Expr::from(x) - Expr(call1(&MEAN, kept, &[x]));
+            one((Expr(spread(g(gs), c)) * away * scale).0)
+        },
+    },
+    cpu: Cpu::Kernel(|attrs, x, out| {
+        let (mask, correction) = (mask(attrs, x[0]), attrs!(attrs, Reduce).correction);
+        dispatch!(x[0].dtype(), T in full_float => {
+            kernels::var(x[0].view::<T>(), &mask, correction, fill!(&out[0], T));
+        }, _ => unreachable!());
+        Ok(())
+    }),
     gpu: Gpu::FromReference,
     reference: Some(var_reference),
     elementwise: false,
