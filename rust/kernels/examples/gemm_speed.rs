@@ -3,9 +3,9 @@
 //! `cargo run --release -p pyneuro-kernels --example gemm_speed [M K N ...]`
 #![allow(clippy::print_stdout)] // its purpose
 
-use std::sync::OnceLock;
-use std::time::Instant;
+mod clock;
 
+use clock::clock;
 use pyneuro_kernels::gemm::{Epilogue, Gemm, bandwidth, fma_peak, gemm};
 use pyneuro_kernels::pool;
 
@@ -79,18 +79,4 @@ fn measure(m: usize, n: usize, k: usize, ta: bool, tb: bool, threads: usize) -> 
     peak = peak.max(fma_peak());
     let rate = flops / best / 1e9;
     format!("{:8.2}us {rate:5.0} {:4.0}%", best * 1e6, 100.0 * rate / (peak * threads as f64))
-}
-
-/// Seconds: of this thread's own work when it works alone, so that a busy neighbour does not count; else of the clock.
-fn clock(threads: usize) -> f64 {
-    static START: OnceLock<Instant> = OnceLock::new();
-    #[cfg(unix)]
-    if threads == 1 {
-        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-        // SAFETY: `time` outlives the call.
-        unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
-        return time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9;
-    }
-    let _ = threads;
-    START.get_or_init(Instant::now).elapsed().as_secs_f64()
 }
