@@ -5,7 +5,7 @@
 
 mod clock;
 
-use clock::clock;
+use clock::{clock, numbers};
 use pyneuro_kernels::conv::{Conv2d, backward_input, backward_weight, forward};
 use pyneuro_kernels::gemm::fma_peak;
 use pyneuro_kernels::pool;
@@ -50,13 +50,14 @@ fn main() {
         };
         let outputs = batch * cout * conv.output().0 * conv.output().1;
         let weights = cout * cin / groups * kernel * kernel;
-        let x = vec![0.5f32; batch * cin * size * size];
-        let w = vec![0.25f32; weights];
-        let dy = vec![0.125f32; outputs];
-        let (mut y, mut dx, mut dw) = (dy.clone(), x.clone(), w.clone());
+        let inputs = batch * cin * size * size;
+        let x = numbers(inputs, |_| 0.5);
+        let w = numbers(weights, |_| 0.25);
+        let dy = numbers(outputs, |_| 0.125);
+        let (y, dx, dw) = (numbers(outputs, |_| 0.0), numbers(inputs, |_| 0.0), numbers(weights, |_| 0.0));
         let flops = 2.0 * (outputs * (cin / groups) * kernel * kernel) as f64;
         let peak = fma_peak();
-        // SAFETY: the vectors have the sizes `conv` describes.
+        // SAFETY: the slices have the sizes `conv` describes.
         let cells = unsafe {
             [
                 time(threads, || forward(&conv, x.as_ptr(), w.as_ptr(), std::ptr::null(), y.as_mut_ptr())),

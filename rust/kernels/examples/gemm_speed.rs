@@ -5,7 +5,7 @@
 
 mod clock;
 
-use clock::clock;
+use clock::{clock, numbers};
 use pyneuro_kernels::gemm::{Epilogue, Gemm, bandwidth, fma_peak, gemm};
 use pyneuro_kernels::pool;
 
@@ -46,9 +46,9 @@ fn main() {
 
 /// "time, GF/s, share of the peak" of one shape, best of several runs.
 fn measure(m: usize, n: usize, k: usize, ta: bool, tb: bool, threads: usize) -> String {
-    let a: Vec<f32> = (0..m * k).map(|i| (i % 13) as f32 - 6.0).collect();
-    let b: Vec<f32> = (0..k * n).map(|i| (i % 11) as f32 - 5.0).collect();
-    let mut c = vec![0.0f32; m * n];
+    let a = numbers(m * k, |i| (i % 13) as f32 - 6.0);
+    let b = numbers(k * n, |i| (i % 11) as f32 - 5.0);
+    let c = numbers(m * n, |_| 0.0);
     let args = Gemm {
         m,
         n,
@@ -71,7 +71,7 @@ fn measure(m: usize, n: usize, k: usize, ta: bool, tb: bool, threads: usize) -> 
     for _ in 0..9 {
         let start = clock(threads);
         for _ in 0..repeats {
-            // SAFETY: the vectors hold the matrices described.
+            // SAFETY: the slices hold the matrices described.
             unsafe { gemm(&args) };
         }
         best = best.min((clock(threads) - start) / repeats as f64);

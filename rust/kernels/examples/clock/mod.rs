@@ -1,4 +1,4 @@
-//! The clock that the benchmarks read.
+//! The clock that the benchmarks read, and memory such as tensors have.
 
 use std::sync::OnceLock;
 use std::time::Instant;
@@ -15,4 +15,15 @@ pub fn clock(threads: usize) -> f64 {
     }
     let _ = threads;
     START.get_or_init(Instant::now).elapsed().as_secs_f64()
+}
+
+/// `n` numbers in memory from the tensor allocator, never given back.
+pub fn numbers(n: usize, value: impl Fn(usize) -> f32) -> &'static mut [f32] {
+    let block = pyneuro_kernels::alloc::alloc(4 * n).expect("memory for the benchmark").cast::<f32>();
+    for i in 0..n {
+        // SAFETY: below the `n` numbers allocated.
+        unsafe { block.add(i).write(value(i)) };
+    }
+    // SAFETY: all of them were written above, and the block is never freed.
+    unsafe { std::slice::from_raw_parts_mut(block.as_ptr(), n) }
 }

@@ -300,7 +300,7 @@ impl<T: Float> Operand<T> for PatchDepths<'_, T> {
         for (origin, length) in self.0.runs(depth..depth + depths) {
             // SAFETY: every element of these patches exists; `out` holds the panel.
             unsafe {
-                transpose(|l| origin.wrapping_add(offsets[l]), lanes, length, width, out.add(done * width));
+                transpose(|l| origin.wrapping_add(offsets[l]), lanes, length, width, width, out.add(done * width));
             }
             done += length;
         }
@@ -324,7 +324,7 @@ pub(super) struct Planes<T> {
 // SAFETY: tasks of a product write disjoint elements; whoever asked for it owns the planes meanwhile.
 unsafe impl<T> Sync for Planes<T> {}
 
-impl<T> Target<T> for Planes<T> {
+impl<T: Float> Target<T> for Planes<T> {
     fn place(&self, row: usize, column: usize, _: usize, columns: usize) -> Option<(*mut T, isize)> {
         let per_image = self.lines * self.per_line;
         let dense = self.step == 1 && self.line_step == self.per_line;

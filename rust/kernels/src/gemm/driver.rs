@@ -4,9 +4,11 @@
 //! other, each in ascending order. So a result does not depend on the number of threads, on the tile that computed it,
 //! or on what was packed.
 
+use std::ops::Range;
+
 use super::pack::{Operand, Strided};
 use super::tile::{Kernels, Tail, kernels};
-use super::{Bias, Epilogue};
+use super::{Bias, Epilogue, transpose};
 use crate::alloc;
 use crate::pool;
 use crate::simd::Float;
@@ -22,7 +24,10 @@ const TASK_ROWS: usize = 196;
 const PARALLEL_WORK: usize = 1 << 20;
 
 /// Where a product goes.
-pub(crate) trait Target<T>: Sync {
+pub(crate) trait Target<T: Float>: Sync {
+    /// Bytes of one lane's depth block.
+    const DEPTH_BYTES: usize = DEPTH_BYTES;
+
     /// The address and row stride of a tile of `rows` x `columns` at (`row`, `column`), if its rows are contiguous.
     fn place(&self, row: usize, column: usize, rows: usize, columns: usize) -> Option<(*mut T, isize)>;
 
@@ -31,6 +36,20 @@ pub(crate) trait Target<T>: Sync {
 
     /// From an element to the one below it.
     fn row_step(&self) -> isize;
+
+    /// Stores a finished tile (`width` elements from row to row) at (`row`, `column`), where `place` had no answer.
+    ///
+    /// # Safety
+    /// The tile is written for `rows` x `columns`, which exist in C and belong to the caller.
+    unsafe fn store(&self, tile: *const T, width: usize, row: usize, column: usize, rows: usize, columns: usize) {
+        for j in 0..columns {
+            let top = self.at(row, column + j);
+            for i in 0..rows {
+                // SAFETY: inside the tile and C.
+                unsafe { *top.offset(i as isize * self.row_step()) = *tile.add(i * width + j) };
+            }
+        }
+    }
 }
 
 /// A row-major C.
@@ -52,7 +71,7 @@ unsafe impl<T> Sync for RowMajor<T> {}
 // SAFETY: as above.
 unsafe impl<T> Sync for ColumnMajor<T> {}
 
-impl<T> Target<T> for RowMajor<T> {
+impl<T: Float> Target<T> for RowMajor<T> {
     #[inline]
     fn place(&self, row: usize, column: usize, _: usize, _: usize) -> Option<(*mut T, isize)> {
         Some((self.at(row, column), self.row))
@@ -67,7 +86,10 @@ impl<T> Target<T> for RowMajor<T> {
     }
 }
 
-impl<T> Target<T> for ColumnMajor<T> {
+impl<T: Float> Target<T> for ColumnMajor<T> {
+    // Tiles take a detour to C, above all when they add to it: longer blocks make that rarer.
+    const DEPTH_BYTES: usize = 2 * DEPTH_BYTES;
+
     #[inline]
     fn place(&self, _: usize, _: usize, _: usize, _: usize) -> Option<(*mut T, isize)> {
         None
@@ -79,6 +101,11 @@ impl<T> Target<T> for ColumnMajor<T> {
     #[inline]
     fn row_step(&self) -> isize {
         1
+    }
+    unsafe fn store(&self, tile: *const T, width: usize, row: usize, column: usize, rows: usize, columns: usize) {
+        let (from, to) = (|i: usize| tile.wrapping_add(i * width), self.at(row, column));
+        // SAFETY: the tile has `rows` rows of `columns`; C has `rows` elements at each of `columns` steps.
+        unsafe { transpose(from, rows, columns, rows, self.column.cast_unsigned(), to) };
     }
 }
 
@@ -163,7 +190,7 @@ where
     let run = Run::new(args);
     let kernels = run.kernels;
     let width = 2 * kernels.lanes;
-    let (blocks, depth_most) = depth_blocks::<T>(k);
+    let (blocks, depth_most) = depth_blocks::<T, C>(k);
     let row_panels_most = (ROW_BLOCK / kernels.rows).min(run.panels);
     let b_columns = COLUMN_BLOCK.min(n.next_multiple_of(width));
     let b_pack = run.pack_b.then(|| Scratch::<T>::new(b_columns * depth_most));
@@ -185,28 +212,31 @@ where
                     a: a_pack.as_ref().map(|pack| pack.data.cast_const()),
                     b: b_pack.as_ref().map(|pack| pack.data.cast_const()),
                 };
-                let a_jobs = if run.pack_a { panels_end - panel } else { 0 };
-                let b_jobs = if run.pack_b && panel == 0 { (columns_end - column).div_ceil(width) } else { 0 };
-                // Packing is bound by memory: a job of about 16 panels' worth of elements pays for its hand-off.
-                let group = 16_384usize.div_ceil(width * depths.max(1));
-                let (a_groups, b_groups) = (a_jobs.div_ceil(group), b_jobs.div_ceil(group));
+                let rows = if run.pack_a { panel..panels_end } else { 0..0 };
+                let columns = if run.pack_b && panel == 0 { 0..(columns_end - column).div_ceil(width) } else { 0..0 };
+                // Packing is bound by memory: a job of some 50,000 elements pays for its hand-off, and its panels lie
+                // side by side.
+                let group = 49_152usize.div_ceil(width * depths.max(1));
+                let (a_groups, b_groups) = (rows.len().div_ceil(group), columns.len().div_ceil(group));
+                let part = |range: &Range<usize>, index: usize| {
+                    range.start + index * group..range.end.min(range.start + (index + 1) * group)
+                };
                 run.share(if k == 0 { 0 } else { a_groups + b_groups }, &|job| {
                     if let Some(pack) = b_pack.as_ref().filter(|_| job < b_groups) {
-                        for j in job * group..b_jobs.min((job + 1) * group) {
+                        let place = |j: usize| {
                             let first = column + j * width;
                             let count = width.min(columns_end - first);
-                            let to = pack.at((first - column) * depths);
-                            // SAFETY: columns and depths inside B; each panel has its own place.
-                            unsafe { args.b.pack(first, count, depth, depths, run.panel_width(count), to) };
-                        }
+                            (first, count, run.panel_width(count), pack.at((first - column) * depths))
+                        };
+                        // SAFETY: the panels are inside B, and each has its own place.
+                        unsafe { pack_panels(args.b, part(&columns, job), depth..depth + depths, place) };
                     } else if let Some(pack) = &a_pack {
-                        let job = job - b_groups;
-                        for i in panel + job * group..panels_end.min(panel + (job + 1) * group) {
+                        let place = |i: usize| {
                             let (row, rows) = run.rows_of(i);
-                            let to = pack.at((row - run.rows_of(panel).0) * depths);
-                            // SAFETY: rows and depths inside A; each panel has its own place.
-                            unsafe { args.a.pack(row, rows, depth, depths, rows, to) };
-                        }
+                            (row, rows, rows, pack.at((row - run.rows_of(panel).0) * depths))
+                        };
+                        // SAFETY: the panels are inside A, and each has its own place.
+                        unsafe { pack_panels(args.a, part(&rows, job - b_groups), depth..depth + depths, place) };
                     }
                 });
                 // SAFETY: the block is packed, and inside the problem.
@@ -216,10 +246,34 @@ where
     }
 }
 
+/// Packs some panels; `place` tells their first lane, lanes, width and memory.
+///
+/// # Safety
+/// The panels lie inside the operand, and their memory is the caller's and large enough.
+unsafe fn pack_panels<T, O: Operand<T>>(
+    operand: &O,
+    panels: Range<usize>,
+    depths: Range<usize>,
+    place: impl Fn(usize) -> (usize, usize, usize, *mut T),
+) {
+    let at_once = operand.depths_at_once();
+    let mut depth = depths.start;
+    while depth < depths.end {
+        let count = at_once.min(depths.end - depth);
+        for panel in panels.clone() {
+            let (lane, lanes, width, to) = place(panel);
+            let to = to.wrapping_add((depth - depths.start) * width);
+            // SAFETY: as the caller promises.
+            unsafe { operand.pack(lane, lanes, depth, count, width, to) };
+        }
+        depth += count;
+    }
+}
+
 /// The number of depth blocks and the length of the longest: blocks of equal length rather than a short last one; at
 /// least one, so that `k == 0` still stores the epilogue.
-pub(super) fn depth_blocks<T>(k: usize) -> (usize, usize) {
-    let blocks = k.div_ceil(DEPTH_BYTES / size_of::<T>()).max(1);
+pub(super) fn depth_blocks<T: Float, C: Target<T>>(k: usize) -> (usize, usize) {
+    let blocks = k.div_ceil(C::DEPTH_BYTES / size_of::<T>()).max(1);
     (blocks, k.div_ceil(blocks))
 }
 
@@ -247,7 +301,7 @@ where
         let kernels = kernels::<T>();
         let &Product { m, n, k, .. } = args;
         let pack_b = args.b.strided().is_none_or(|b| worth_packing_b(&b, m, n, k, kernels));
-        let pack_a = args.a.strided().is_none_or(|a| worth_packing_a(&a, m, n, k, kernels));
+        let pack_a = args.a.strided().is_none_or(|a| worth_packing_a(&a, m, n, kernels));
         let wide = m <= kernels.wide_rows && !pack_b;
         let work = m.saturating_mul(n).saturating_mul(k);
         Run {
@@ -310,15 +364,10 @@ where
         let width = if self.wide { 4 } else { 2 } * self.kernels.lanes;
         let column_panels = (block.columns_end - block.column).div_ceil(width);
         let row_panels = panels_end - block.panel;
-        if !self.parallel {
-            let columns = block.column..block.columns_end;
-            // SAFETY: the whole block.
-            return unsafe { self.tiles(block, block.panel..panels_end, columns) };
-        }
         let task_rows = (TASK_ROWS / self.kernels.rows).max(1);
         let row_tasks = row_panels.div_ceil(task_rows);
         // Enough tasks for the threads to even out, each still worth several hand-offs.
-        let wanted = (4 * pool::num_threads()).div_ceil(row_tasks);
+        let wanted = if self.parallel { (4 * pool::num_threads()).div_ceil(row_tasks) } else { 1 };
         let least = PARALLEL_WORK / 8 / (self.args.m.div_ceil(row_tasks) * width * block.depths.max(1)).max(1);
         let group = column_panels.div_ceil(wanted).max(least).max(1);
         let column_tasks = column_panels.div_ceil(group);
@@ -337,12 +386,7 @@ where
     ///
     /// # Safety
     /// As for `multiply`; nobody else computes these tiles.
-    pub(super) unsafe fn tiles(
-        &self,
-        block: &Block<T>,
-        panels: std::ops::Range<usize>,
-        columns: std::ops::Range<usize>,
-    ) {
+    pub(super) unsafe fn tiles(&self, block: &Block<T>, panels: Range<usize>, columns: Range<usize>) {
         let &Product { k, a, b, c, accumulate, ref epilogue, .. } = self.args;
         let first_block = block.depth == 0;
         let last_block = block.depth + block.depths == k;
@@ -384,8 +428,13 @@ where
                     } else {
                         let mut buffer = TileBuffer::<T>::new();
                         let (to, stride) = (buffer.data(), width as isize);
-                        tile(block.depths, a_data, a_row, a_step, b_data, b_step, to, stride, count, &Tail::PLAIN);
-                        scatter(c, to, width, (row, rows), (column, count), &tail);
+                        if tail.accumulate {
+                            tile(block.depths, a_data, a_row, a_step, b_data, b_step, to, stride, count, &Tail::PLAIN);
+                            scatter(c, to, width, (row, rows), (column, count), &tail);
+                        } else {
+                            tile(block.depths, a_data, a_row, a_step, b_data, b_step, to, stride, count, &tail);
+                            c.store(to, width, row, column, rows, count);
+                        }
                     }
                 }
             }
@@ -407,7 +456,7 @@ impl<T> TileBuffer<T> {
     }
 }
 
-/// Moves a finished tile to where C keeps its elements, applying the tail on the way.
+/// Adds a tile to where C keeps its elements, applying the tail on the way.
 ///
 /// # Safety
 /// The tile is written for `rows` x `columns`, which exist in C and in the biases.
@@ -456,14 +505,20 @@ impl<T> Epilogue<T> {
 
 /// Whether B is worth a packed copy.
 fn worth_packing_b<T>(b: &Strided<T>, m: usize, n: usize, k: usize, kernels: &Kernels<T>) -> bool {
-    // Vectors need contiguous columns. Otherwise a copy pays when it is read several times and would not stay in the
-    // first-level cache anyway.
-    b.lane != 1 || (m > 3 * kernels.rows && n.saturating_mul(k) * size_of::<T>() > (32 << 10))
+    // Vectors need contiguous columns. Otherwise a copy pays when it is read many times and would not stay in the
+    // first-level cache anyway, and earlier when the rows would fight for the same cache sets.
+    let readers = if crowded(b) { 3 } else { 16 };
+    b.lane != 1 || (m > readers * kernels.rows && n.saturating_mul(k) * size_of::<T>() > (32 << 10))
 }
 
-/// Whether A is worth a packed copy.
-fn worth_packing_a<T>(a: &Strided<T>, m: usize, n: usize, k: usize, kernels: &Kernels<T>) -> bool {
-    // Broadcasts read A in any order. A copy pays when many columns use it, and the rows would fight for cache sets.
-    let _ = (a, k);
-    m > kernels.rows && n > 8 * kernels.lanes
+/// Whether A is worth a packed copy: broadcasts read it in any order, but from many places at once.
+fn worth_packing_a<T>(a: &Strided<T>, m: usize, n: usize, kernels: &Kernels<T>) -> bool {
+    // The rows of a tile lie side by side in a transposed A: as good as packed, unless they fight for cache sets.
+    let natural = a.lane == 1 && !crowded(a);
+    m > kernels.rows && n > 8 * kernels.lanes && !natural
+}
+
+/// Whether steps along the depth hit the same few cache sets.
+fn crowded<T>(operand: &Strided<T>) -> bool {
+    (operand.depth.unsigned_abs() * size_of::<T>()).is_multiple_of(4096)
 }

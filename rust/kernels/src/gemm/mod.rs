@@ -118,8 +118,8 @@ unsafe fn gemm_on<T: Float>(args: &Gemm<T>, parallel: bool) {
     let b = Strided { data: args.b, lane: args.b_col, depth: args.b_row };
     // SAFETY: the views describe the same matrices as `args`.
     unsafe {
-        if vector::applies(args) {
-            return vector::gemv(args, parallel);
+        if vector::try_gemv(args, parallel) {
+            return;
         }
         if transposing_c_pays(args) {
             let c = ColumnMajor { data: args.c, column: args.ldc };
@@ -141,7 +141,7 @@ unsafe fn gemm_on<T: Float>(args: &Gemm<T>, parallel: bool) {
 /// would have to be transposed into panels; if A is much smaller, transposing A and the result costs less.
 fn transposing_c_pays<T>(args: &Gemm<T>) -> bool {
     let &Gemm { m, n, k, .. } = args;
-    args.b_col != 1 && n >= 2 * m && m >= 8 && k >= 32
+    args.b_col != 1 && n >= 2 * m && k >= 32
 }
 
 /// Computes `batch` products of the same shape; matrix `i` of an operand starts `i` batch strides (in elements, zero

@@ -13,6 +13,11 @@ pub(crate) trait Operand<T>: Sync {
         None
     }
 
+    /// Depths to pack of one panel before going on to the next: few where neighbouring panels share memory pages.
+    fn depths_at_once(&self) -> usize {
+        usize::MAX
+    }
+
     /// Writes lanes `lane..lane + lanes` at depths `depth..depth + depths` to `out[d * width + l]`, and zero to the
     /// lanes from `lanes` up to `width`.
     ///
@@ -49,6 +54,10 @@ impl<T: Float> Operand<T> for Strided<T> {
         Some(*self)
     }
 
+    fn depths_at_once(&self) -> usize {
+        if self.depth.unsigned_abs() > self.lane.unsigned_abs() { 64 } else { usize::MAX }
+    }
+
     unsafe fn pack(&self, lane: usize, lanes: usize, depth: usize, depths: usize, width: usize, out: *mut T) {
         let from = self.at(lane, depth);
         // SAFETY: the ranges lie inside the matrix and `out` holds the panel, by the contract.
@@ -57,7 +66,7 @@ impl<T: Float> Operand<T> for Strided<T> {
                 copy_rows(from, self.depth, lanes, depths, width, out);
             } else if self.depth == 1 {
                 let row = |l: usize| from.wrapping_offset(l as isize * self.lane);
-                super::transpose::transpose(row, lanes, depths, width, out);
+                super::transpose::transpose(row, lanes, depths, width, width, out);
             } else {
                 gather(from, self.lane, self.depth, lanes, depths, width, out);
             }

@@ -2,16 +2,17 @@
 
 use crate::simd::Float;
 
-/// Writes `out[d * width + l] = row(l)[d]`, zero for the lanes from `lanes` up to `width`.
+/// Writes `out[d * step + l] = row(l)[d]` for `l < width`, zero for the lanes from `lanes` on.
 ///
 /// # Safety
-/// `row(l)` is readable for `depths` numbers for all `l < lanes`, `out` writable for `depths * width`,
-/// `lanes <= width`.
+/// `row(l)` is readable for `depths` numbers for all `l < lanes`, `out` writable for `width` numbers at each of
+/// `depths` steps; `lanes <= width`.
 pub(crate) unsafe fn transpose<T: Float>(
     row: impl Fn(usize) -> *const T,
     lanes: usize,
     depths: usize,
     width: usize,
+    step: usize,
     out: *mut T,
 ) {
     #[cfg(target_arch = "x86_64")]
@@ -20,10 +21,14 @@ pub(crate) unsafe fn transpose<T: Float>(
         // SAFETY: `T` is the type the branch says; `isa` names only what this CPU can run; the rest is passed on.
         unsafe {
             match (isa(), T::IS_F64) {
-                (Isa::Avx512, false) => return x86::avx512_f32(|l| row(l).cast(), lanes, depths, width, out.cast()),
-                (Isa::Avx512, true) => return x86::avx512_f64(|l| row(l).cast(), lanes, depths, width, out.cast()),
-                (Isa::Avx2, false) => return x86::avx2_f32(|l| row(l).cast(), lanes, depths, width, out.cast()),
-                (Isa::Avx2, true) => return x86::avx2_f64(|l| row(l).cast(), lanes, depths, width, out.cast()),
+                (Isa::Avx512, false) => {
+                    return x86::avx512_f32(|l| row(l).cast(), lanes, depths, width, step, out.cast());
+                }
+                (Isa::Avx512, true) => {
+                    return x86::avx512_f64(|l| row(l).cast(), lanes, depths, width, step, out.cast());
+                }
+                (Isa::Avx2, false) => return x86::avx2_f32(|l| row(l).cast(), lanes, depths, width, step, out.cast()),
+                (Isa::Avx2, true) => return x86::avx2_f64(|l| row(l).cast(), lanes, depths, width, step, out.cast()),
                 _ => {}
             }
         }
@@ -31,7 +36,7 @@ pub(crate) unsafe fn transpose<T: Float>(
     for l in 0..width {
         for d in 0..depths {
             // SAFETY: inside row `l` and the panel.
-            unsafe { *out.add(d * width + l) = if l < lanes { *row(l).add(d) } else { T::default() } };
+            unsafe { *out.add(d * step + l) = if l < lanes { *row(l).add(d) } else { T::default() } };
         }
     }
 }
@@ -53,6 +58,7 @@ mod x86 {
                 lanes: usize,
                 depths: usize,
                 width: usize,
+                step: usize,
                 out: *mut $elem,
             ) {
                 for l in (0..width).step_by($n) {
@@ -60,7 +66,7 @@ mod x86 {
                         let some_lanes = lanes.saturating_sub(l).min($n);
                         let (all_lanes, some_depths) = ((width - l).min($n), (depths - d).min($n));
                         let mut rows: [$register; $n] = [$zero(); $n];
-                        let target = out.wrapping_add(d * width + l);
+                        let target = out.wrapping_add(d * step + l);
                         // SAFETY: accesses are cut to the lanes and depths that exist.
                         unsafe {
                             if some_depths == $n {
@@ -74,7 +80,7 @@ mod x86 {
                             }
                             let columns = $block(rows);
                             for (i, column) in columns.into_iter().take(some_depths).enumerate() {
-                                $store(target.add(i * width), all_lanes, column);
+                                $store(target.add(i * step), all_lanes, column);
                             }
                         }
                     }
