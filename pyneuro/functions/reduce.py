@@ -19,6 +19,7 @@ from pyneuro.functions._common import pick_dim, pick_dims, pick_keepdim, tensor_
 __all__ = [
     "sum", "mean", "prod", "max", "min", "amax", "amin", "aminmax", "argmax", "argmin",
     "var", "std", "var_mean", "std_mean", "any", "all", "count_nonzero", "norm", "logsumexp",
+    "softmax", "log_softmax",
 ]  # fmt: skip
 
 
@@ -487,3 +488,37 @@ def logsumexp(
     if not keepdim:
         shift = shift.reshape(total.shape)
     return ops["add"](total, shift)
+
+
+@tensor_method
+def softmax(input: Tensor, dim: int | None = None, *, dtype: DType | None = None, axis: int | None = None) -> Tensor:
+    """exp(x) divided by its sum along `dim`, without overflow.
+
+    Args:
+        input: floating point, any shape.
+        dim: required (or `axis`): which dim sums to 1.
+        dtype: to convert the input to first.
+        axis: another name for `dim`.
+
+    >>> pn.softmax(pn.tensor([0.0, 0.0]), dim=0)
+    tensor([0.5000, 0.5000])
+    """
+    dim = pick_dim("softmax", dim, axis)
+    if dim is None:
+        raise TypeError("softmax: dim is required, got None")
+    return _core.softmax(input if dtype is None else input.to(dtype), dim)
+
+
+@tensor_method
+def log_softmax(
+    input: Tensor, dim: int | None = None, *, dtype: DType | None = None, axis: int | None = None
+) -> Tensor:
+    """log(softmax(x)), exact where softmax is near 0. See `softmax`.
+
+    >>> pn.log_softmax(pn.tensor([0.0, 0.0]), dim=0)
+    tensor([-0.6931, -0.6931])
+    """
+    dim = pick_dim("log_softmax", dim, axis)
+    if dim is None:
+        raise TypeError("log_softmax: dim is required, got None")
+    return _core.log_softmax(input if dtype is None else input.to(dtype), dim)
