@@ -141,8 +141,8 @@ def test_docs_page_names_every_op() -> None:
 
 # Who may know whom: a module imports from its own row and from rows above it.
 LAYERS = (
-    ("_core", "_typing"),
-    ("functions", "gpu", "autograd", "serialization"),
+    ("_core", "_typing", "_size", "_repr"),
+    ("functions", "cpu", "gpu", "autograd", "serialization"),
     ("nn.functional",),
     ("nn", "optim"),
     ("data", "utils"),

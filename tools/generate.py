@@ -14,6 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 FUNCTIONS = ROOT / "pyneuro" / "functions"
+FUNCTIONAL = ROOT / "pyneuro" / "nn" / "functional"
 STUB = ROOT / "pyneuro" / "_core.pyi"
 PAGE = ROOT / "docs" / "ops.md"
 BEGIN = "    # fmt: off - attached from pyneuro/functions; written by tools/generate.py\n"
@@ -24,7 +25,7 @@ class Family:
     """One module of pyneuro/functions, as its source says."""
 
     def __init__(self, path: Path) -> None:
-        self.name = path.stem
+        self.title = path.stem if path.parent == FUNCTIONS else f"nn.functional: {path.stem}"
         tree = ast.parse(path.read_text())
         self.summary = (ast.get_docstring(tree) or "").splitlines()[0]
         self.definitions: dict[str, list[ast.FunctionDef]] = {}  # with its overloads
@@ -52,8 +53,8 @@ class Family:
         return [(name, self.definitions[f]) for name, f in named if f in self.definitions]
 
 
-def families() -> list[Family]:
-    return [Family(path) for path in sorted(FUNCTIONS.glob("[a-z]*.py"))]
+def families(folder: Path = FUNCTIONS) -> list[Family]:
+    return [Family(path) for path in sorted(folder.glob("[a-z]*.py"))]
 
 
 # ---- stubs -----------------------------------------------------------------------------------------------------------
@@ -137,8 +138,8 @@ def ops_page() -> str:
     from pyneuro import _core
 
     lines = ["# Functions and ops", "", "Written by `make docs`.", ""]
-    for family in families():
-        lines += [f"## {family.name}", "", family.summary, "", "| function | |", "|---|---|"]
+    for family in families() + families(FUNCTIONAL):
+        lines += [f"## {family.title}", "", family.summary, "", "| function | |", "|---|---|"]
         for name, definitions in family.functions():
             if name in family.aliases:
                 summary = f"another name of `{family.aliases[name]}`"
