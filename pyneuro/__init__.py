@@ -43,7 +43,6 @@ from pyneuro.autograd import (
     set_grad_enabled,
 )
 from pyneuro.functions import *
-from pyneuro.functions import __all__ as _functions
 from pyneuro.serialization import load, save
 
 from pyneuro import autograd, cpu, data, functions, gpu, nn, optim, utils  # isort: skip - they need the names above
@@ -57,7 +56,6 @@ newaxis = None
 
 __all__ = [
     "__version__",
-    *_functions,
     # classes and constants
     "Generator", "Size", "Tensor", "device", "dtype", "default_generator",
     "bfloat16", "bool", "double", "float", "float16", "float32", "float64", "half",
@@ -70,3 +68,4 @@ __all__ = [
     # parts
     "autograd", "cpu", "data", "functions", "gpu", "nn", "optim", "utils",
 ]  # fmt: skip
+__all__ += functions.__all__

@@ -388,9 +388,9 @@ class iinfo:
     @property
     def max(self) -> int:
         """The largest value."""
-        return 2 ** (self.bits - self.dtype.is_signed) - 1
+        return int(2 ** (self.bits - self.dtype.is_signed)) - 1
 
     @property
     def min(self) -> int:
         """The smallest value."""
-        return -(2 ** (self.bits - 1)) if self.dtype.is_signed else 0
+        return -int(2 ** (self.bits - 1)) if self.dtype.is_signed else 0
