@@ -42,6 +42,13 @@ fn isa() -> String {
     format!("{:?}", pyneuro_kernels::isa::isa()).to_lowercase()
 }
 
+/// What one core does at this moment: float32 operations per second in multiply-adds, and bytes read per second.
+#[pyfunction]
+fn probe(py: Python<'_>) -> (f64, f64) {
+    use pyneuro_kernels::gemm::{bandwidth, fma_peak};
+    py.detach(|| (fma_peak() * 1e9, bandwidth().unwrap_or(0.0)))
+}
+
 #[pymodule(gil_used = false)]
 fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = m.py();
@@ -64,6 +71,7 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(get_num_threads, m)?)?;
     m.add_function(wrap_pyfunction!(set_num_threads, m)?)?;
     m.add_function(wrap_pyfunction!(isa, m)?)?;
+    m.add_function(wrap_pyfunction!(probe, m)?)?;
     m.add_function(wrap_pyfunction!(tensor::_rebuild, m)?)?;
     m.add_function(wrap_pyfunction!(generator::manual_seed, m)?)?;
     m.add_function(wrap_pyfunction!(generator::_rebuild_generator, m)?)?;
