@@ -5,7 +5,6 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Literal, final, overload
 
-import numpy as np
 import numpy.typing as npt
 from typing_extensions import Self, disjoint_base
 

@@ -5,10 +5,9 @@ All work elementwise on any shape unless they say otherwise; `inplace` overwrite
 
 from __future__ import annotations
 
-from pyneuro import _core
 from pyneuro._core import Tensor, ops, ops_
 from pyneuro._typing import DType
-from pyneuro.functions import where
+from pyneuro.functions import log_softmax, softmax, where
 
 __all__ = [
     "celu",
@@ -177,16 +176,6 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
     return values * ops["sigmoid"](gates)
 
 
-def softmax(input: Tensor, dim: int, *, dtype: DType | None = None) -> Tensor:
-    """exp(x) divided by its sum along `dim`; computed in `dtype` if given."""
-    return _core.softmax(input if dtype is None else input.to(dtype), dim)
-
-
 def softmin(input: Tensor, dim: int, *, dtype: DType | None = None) -> Tensor:
     """softmax(-x)."""
     return softmax(-input, dim, dtype=dtype)
-
-
-def log_softmax(input: Tensor, dim: int, *, dtype: DType | None = None) -> Tensor:
-    """log(softmax(x)), without underflow; computed in `dtype` if given."""
-    return _core.log_softmax(input if dtype is None else input.to(dtype), dim)
