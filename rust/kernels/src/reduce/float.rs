@@ -278,7 +278,7 @@ impl<O> Output<O> {
 ///
 /// # Safety
 /// `x` is valid for reading at every element of the layout, `out` for writing every result.
-unsafe fn fold_into<S: FloatElement, O: Copy + Send + Sync, F: FloatFold>(
+pub(crate) unsafe fn fold_into<S: FloatElement, O: Copy + Send + Sync, F: FloatFold>(
     fold: F,
     layout: &Reduction,
     shifts: Option<&[S::Compute]>,

@@ -14,5 +14,7 @@ mod layout;
 mod tests;
 
 pub use arg::{Ordered, argmax, argmin};
+pub(crate) use float::{Sum, SumSquares, fold_into};
 pub use float::{logsumexp, max, mean, min, prod, sum, sum_squares, var};
 pub use integer::{Integer, all, any, count, max_ordered, min_ordered, prod_integer, sum_integer};
+pub(crate) use layout::Reduction;
