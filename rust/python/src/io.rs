@@ -74,7 +74,11 @@ fn from_file_dtype(dtype: Dtype) -> Option<DType> {
 fn os_error(path: &Path, e: &std::io::Error) -> PyErr {
     match e.raw_os_error() {
         // OSError chooses the subclass by the number.
-        Some(code) => PyOSError::new_err((code, e.to_string(), path.to_path_buf())),
+        Some(code) => {
+            let text = e.to_string();
+            let text = text.split(" (os error").next().unwrap_or_default().to_owned();
+            PyOSError::new_err((code, text, path.as_os_str().to_owned()))
+        }
         None => PyOSError::new_err(format!("{}: {e}", path.display())),
     }
 }

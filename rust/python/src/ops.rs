@@ -2,7 +2,7 @@
 
 use crate::convert::{Number, operand_of};
 use crate::error::run;
-use crate::tensor::{HEAVY, PyTensor, wrap};
+use crate::tensor::{PyTensor, heavy, wrap};
 use pyneuro_core::Tensor;
 use pyneuro_core::op::{Attrs, Cpu, Gpu, OpDef, Vjp, call_inplace, call1};
 use pyneuro_core::ops::elementwise::{self, Arity};
@@ -54,7 +54,7 @@ impl Op {
             attrs = Attrs::Scalars(values);
         }
         let refs: SmallVec<[&Tensor; 3]> = inputs.iter().collect();
-        let heavy = inputs.iter().any(|t| t.numel() >= HEAVY);
+        let heavy = heavy(&inputs);
         if !self.inplace {
             return wrap(py, run(py, heavy, || call1(self.def, attrs, &refs))?);
         }

@@ -3,7 +3,7 @@
 use crate::convert::{Number, ints, lengths, type_error};
 use crate::data;
 use crate::error::{guard, run};
-use crate::tensor::{HEAVY, PyTensor, wrap};
+use crate::tensor::{HEAVY, PyTensor, heavy, wrap};
 use crate::types::{PyDType, dtype_object, dtype_of, opt_device, opt_dtype};
 use pyneuro_core::{DType, Device, ops};
 use pyo3::exceptions::{PyTypeError, PyValueError};
@@ -26,7 +26,7 @@ fn as_tensor<'py>(data: &Bound<'py, PyAny>, dtype: Arg<'_, 'py>, device: Arg<'_,
     let (dtype, device) = (opt_dtype(dtype)?, opt_device(device)?);
     if let Ok(same) = data.cast::<PyTensor>() {
         let t = same.get().get();
-        let made = run(data.py(), t.numel() >= HEAVY, || {
+        let made = run(data.py(), heavy([&t]), || {
             ops::to_device(&ops::cast(&t, dtype.unwrap_or(t.dtype()))?, device.unwrap_or(t.device()))
         })?;
         return crate::tensor::wrap_or_self(same, made);

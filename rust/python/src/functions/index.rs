@@ -1,7 +1,7 @@
 //! Reading and writing at positions given by tensors.
 
 use crate::convert::{operand_of, tensor};
-use crate::error::{guard, run};
+use crate::error::run;
 use crate::tensor::{PyTensor, heavy, wrap};
 use pyneuro_core::op::{Attrs, OpDef, call1};
 use pyneuro_core::ops::{self, elementwise, index};
@@ -15,7 +15,7 @@ fn along<'py>(def: &'static OpDef, x: &Bound<'py, PyAny>, dim: i64, more: &[&Bou
     let more = more.iter().map(|m| tensor(def.name, m)).collect::<PyResult<Vec<_>>>()?;
     let mut inputs = vec![&t];
     inputs.extend(&more);
-    wrap(x.py(), run(x.py(), heavy(&inputs), || call1(def, Attrs::Dim(dim), &inputs))?)
+    wrap(x.py(), run(x.py(), heavy(inputs.iter().copied()), || call1(def, Attrs::Dim(dim), &inputs))?)
 }
 
 /// The slices along `dim` that a 1-d index names.
@@ -57,7 +57,7 @@ fn scatter_add<'py>(
 #[pyfunction]
 fn masked_fill<'py>(x: &Bound<'py, PyAny>, mask: &Bound<'py, PyAny>, value: &Bound<'py, PyAny>) -> Out<'py> {
     let (t, mask, value) = (tensor("masked_fill", x)?, tensor("masked_fill", mask)?, operand_of("masked_fill", value)?);
-    let made = run(x.py(), heavy(&[&t, &mask]), || {
+    let made = run(x.py(), heavy([&t, &mask]), || {
         ensure!(mask.dtype() == DType::Bool, Type, "masked_fill: a bool mask is required, got {}", mask.dtype());
         ensure!(value.ndim() == 0, Value, "masked_fill: one value is required, got shape {:?}", value.shape());
         call1(&elementwise::WHERE, Attrs::None, &[&mask, &ops::cast(&value, t.dtype())?, &t])
@@ -69,7 +69,7 @@ fn masked_fill<'py>(x: &Bound<'py, PyAny>, mask: &Bound<'py, PyAny>, value: &Bou
 #[pyfunction]
 fn masked_select<'py>(x: &Bound<'py, PyAny>, mask: &Bound<'py, PyAny>) -> Out<'py> {
     let (t, mask) = (tensor("masked_select", x)?, tensor("masked_select", mask)?);
-    let made = run(x.py(), heavy(&[&t]), || {
+    let made = run(x.py(), heavy([&t]), || {
         let shape = pyneuro_core::layout::broadcast("masked_select", t.shape(), mask.shape())?;
         call1(&index::MASKED_SELECT, Attrs::None, &[&ops::expand(&t, &shape)?, &ops::expand(&mask, &shape)?])
     })?;
@@ -80,7 +80,7 @@ fn masked_select<'py>(x: &Bound<'py, PyAny>, mask: &Bound<'py, PyAny>) -> Out<'p
 #[pyfunction]
 fn nonzero<'py>(x: &Bound<'py, PyAny>) -> Out<'py> {
     let t = tensor("nonzero", x)?;
-    wrap(x.py(), run(x.py(), heavy(&[&t]), || index::nonzero(&t))?)
+    wrap(x.py(), run(x.py(), heavy([&t]), || index::nonzero(&t))?)
 }
 
 /// The rows of `weight` named by `index`; the row `padding` gets no gradient.
@@ -89,12 +89,12 @@ fn nonzero<'py>(x: &Bound<'py, PyAny>) -> Out<'py> {
 fn embedding<'py>(weight: &Bound<'py, PyAny>, index: &Bound<'py, PyAny>, padding: Option<i64>) -> Out<'py> {
     let (w, i) = (tensor("embedding", weight)?, tensor("embedding", index)?);
     let work = i.numel().saturating_mul(w.shape().last().copied().unwrap_or(1));
-    wrap(weight.py(), run(weight.py(), work >= crate::tensor::HEAVY, || index::embedding(&w, &i, padding))?)
+    wrap(weight.py(), run(weight.py(), work >= crate::tensor::HEAVY || heavy([&w, &i]), || index::embedding(&w, &i, padding))?)
 }
 
 fn triangle<'py>(def: &'static OpDef, x: &Bound<'py, PyAny>, diagonal: i64) -> Out<'py> {
     let t = tensor(def.name, x)?;
-    wrap(x.py(), run(x.py(), heavy(&[&t]), || call1(def, Attrs::Diagonal(diagonal), &[&t]))?)
+    wrap(x.py(), run(x.py(), heavy([&t]), || call1(def, Attrs::Diagonal(diagonal), &[&t]))?)
 }
 
 /// The elements on and below a diagonal, zero above.
@@ -123,7 +123,7 @@ fn index_put_<'py>(
     let (t, value) = (tensor("index_put_", x)?, operand_of("index_put_", value)?);
     let indices = indices.try_iter()?.map(|i| crate::convert::opt_tensor("index_put_", Some(&i?)));
     let indices = indices.collect::<PyResult<Vec<_>>>()?;
-    guard(|| index::index_put(&t, &indices, &value, accumulate))
+    run(x.py(), heavy([&t]), || index::index_put(&t, &indices, &value, accumulate))
 }
 
 crate::register!(

@@ -2,7 +2,7 @@
 
 use crate::convert::{opt_tensor, tensor};
 use crate::error::run;
-use crate::tensor::{PyTensor, wrap};
+use crate::tensor::{PyTensor, heavy, wrap};
 use pyneuro_core::Tensor;
 use pyneuro_core::ops::linalg;
 use pyo3::prelude::*;
@@ -20,7 +20,7 @@ fn heavy_product(a: &Tensor, b: &Tensor) -> bool {
 
 /// `a @ b`.
 pub fn product(py: Python<'_>, a: &Tensor, b: &Tensor) -> PyResult<Tensor> {
-    run(py, heavy_product(a, b), || linalg::matmul(a, b))
+    run(py, heavy_product(a, b) || heavy([a, b]), || linalg::matmul(a, b))
 }
 
 /// The product of vectors, matrices or stacks of matrices.
@@ -36,7 +36,7 @@ fn matmul<'py>(a: &Bound<'py, PyAny>, b: &Bound<'py, PyAny>) -> Out<'py> {
 fn linear<'py>(x: &Bound<'py, PyAny>, w: &Bound<'py, PyAny>, b: Option<&Bound<'py, PyAny>>) -> Out<'py> {
     let (t, weight, bias) = (tensor("linear", x)?, tensor("linear", w)?, opt_tensor("linear", b)?);
     let work = t.numel().saturating_mul(weight.shape().first().copied().unwrap_or(1));
-    wrap(x.py(), run(x.py(), work >= HEAVY_PRODUCT, || linalg::linear(&t, &weight, bias.as_ref()))?)
+    wrap(x.py(), run(x.py(), work >= HEAVY_PRODUCT || heavy([&t, &weight]), || linalg::linear(&t, &weight, bias.as_ref()))?)
 }
 
 crate::register!(matmul, linear);

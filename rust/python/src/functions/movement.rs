@@ -16,7 +16,7 @@ type Out<'py> = PyResult<Bound<'py, PyTensor>>;
 fn reshape<'py>(x: &Bound<'py, PyAny>, shape: &Bound<'py, PyAny>) -> Out<'py> {
     let (t, shape) = (tensor("reshape", x)?, ints("reshape", shape)?);
     let py = x.py();
-    wrap(py, run(py, heavy(&[&t]), || ops::reshape(&t, &resolve_shape("reshape", &shape, t.numel())?))?)
+    wrap(py, run(py, heavy([&t]), || ops::reshape(&t, &resolve_shape("reshape", &shape, t.numel())?))?)
 }
 
 /// Dimensions in another order.
@@ -52,7 +52,7 @@ fn slice<'py>(x: &Bound<'py, PyAny>, dim: i64, start: i64, step: isize, length: 
 fn flip<'py>(x: &Bound<'py, PyAny>, dims: &Bound<'py, PyAny>) -> Out<'py> {
     let (t, dims) = (tensor("flip", x)?, ints("flip", dims)?);
     let py = x.py();
-    wrap(py, run(py, heavy(&[&t]), || ops::flip(&t, &dims))?)
+    wrap(py, run(py, heavy([&t]), || ops::flip(&t, &dims))?)
 }
 
 /// The diagonal of the last two dimensions, as a view.
@@ -68,8 +68,8 @@ fn diagonal<'py>(x: &Bound<'py, PyAny>, k: i64) -> Out<'py> {
 fn cat<'py>(parts: &Bound<'py, PyAny>, dim: i64) -> Out<'py> {
     let all = tensors("cat", parts)?;
     let py = parts.py();
-    let work: usize = all.iter().map(Tensor::numel).sum();
-    wrap(py, run(py, work >= crate::tensor::HEAVY, || ops::cat(&all, dim))?)
+    let long = all.iter().map(Tensor::numel).sum::<usize>() >= crate::tensor::HEAVY || heavy(&all);
+    wrap(py, run(py, long, || ops::cat(&all, dim))?)
 }
 
 /// One tensor after the other along a new dimension.
@@ -77,8 +77,8 @@ fn cat<'py>(parts: &Bound<'py, PyAny>, dim: i64) -> Out<'py> {
 fn stack<'py>(parts: &Bound<'py, PyAny>, dim: i64) -> Out<'py> {
     let all = tensors("stack", parts)?;
     let py = parts.py();
-    let work: usize = all.iter().map(Tensor::numel).sum();
-    let made = run(py, work >= crate::tensor::HEAVY, || {
+    let long = all.iter().map(Tensor::numel).sum::<usize>() >= crate::tensor::HEAVY || heavy(&all);
+    let made = run(py, long, || {
         let Some(first) = all.first() else {
             return Err(err!(Value, "stack: at least one tensor is required, got none"));
         };
@@ -99,7 +99,7 @@ fn pad<'py>(x: &Bound<'py, PyAny>, pads: &Bound<'py, PyAny>, value: &Bound<'py, 
     let (t, widths) = (tensor("pad", x)?, ints("pad", pads)?);
     let value = Number::of("pad", value)?.as_f64();
     let py = x.py();
-    let made = run(py, heavy(&[&t]), || {
+    let made = run(py, heavy([&t]), || {
         let (n, k) = (t.ndim(), widths.len());
         ensure!(
             k % 2 == 0 && k / 2 <= n,

@@ -7,7 +7,7 @@
 
 use crate::convert::{int_or_ints, tensor};
 use crate::error::run;
-use crate::tensor::{HEAVY, PyTensor, wrap};
+use crate::tensor::{PyTensor, heavy, wrap};
 use crate::types::opt_dtype;
 use pyneuro_core::op::{Attrs, OpDef, call1};
 use pyneuro_core::ops::attrs::{Dims, Reduce};
@@ -31,7 +31,7 @@ fn reduced<'py>(
     correction: f64,
 ) -> Out<'py> {
     let (t, dims) = (tensor(def.name, x)?, dims_of(def.name, dims)?);
-    let made = run(x.py(), t.numel() >= HEAVY, || {
+    let made = run(x.py(), heavy([&t]), || {
         let t = ops::cast(&t, dtype.unwrap_or(t.dtype()))?;
         call1(def, Attrs::Reduce(Reduce { dims, keepdim, dtype, correction }), &[&t])
     })?;
@@ -82,7 +82,7 @@ fn with_index<'py>(
     keepdim: bool,
 ) -> PyResult<(Bound<'py, PyTensor>, Bound<'py, PyTensor>)> {
     let t: Tensor = tensor(def.name, x)?;
-    let (values, indices) = run(x.py(), t.numel() >= HEAVY, || r::extreme_with_index(def, &t, dim, keepdim))?;
+    let (values, indices) = run(x.py(), heavy([&t]), || r::extreme_with_index(def, &t, dim, keepdim))?;
     Ok((wrap(x.py(), values)?, wrap(x.py(), indices)?))
 }
 

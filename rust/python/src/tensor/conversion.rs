@@ -5,7 +5,7 @@
     reason = "PyO3's expansion, which the lint sees where a macro of ours holds the methods"
 )]
 
-use super::{HEAVY, PyTensor, wrap_or_self};
+use super::{PyTensor, heavy, wrap_or_self};
 use crate::convert::type_error;
 use crate::error::run;
 use crate::types::{PyDType, PyDevice, device_of, dtype_of, opt_device, opt_dtype};
@@ -23,7 +23,7 @@ fn convert<'py>(
 ) -> PyResult<Bound<'py, PyTensor>> {
     let t = slf.get().get();
     let (dtype, device) = (dtype.unwrap_or(t.dtype()), device.unwrap_or(t.device()));
-    let heavy = t.numel() >= HEAVY || device != t.device();
+    let heavy = heavy([&t]) || device != t.device();
     let made = run(slf.py(), heavy, || {
         // Convert on the CPU where one side is there: GPUs lack some dtypes.
         let made = if device == Device::Cpu {

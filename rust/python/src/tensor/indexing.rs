@@ -9,9 +9,10 @@ use crate::data;
 use crate::error::{guard, run};
 use crate::numpy;
 use pyneuro_core::{DType, Result, Tensor, ensure, op, ops};
-use pyo3::exceptions::{PyIndexError, PyTypeError};
+use pyo3::exceptions::{PyIndexError, PyOverflowError, PyTypeError};
+use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyEllipsis, PyInt, PyList, PyRange, PySlice, PyTuple};
+use pyo3::types::{PyBool, PyEllipsis, PyInt, PyList, PyRange, PySlice, PyString, PyTuple};
 use smallvec::SmallVec;
 
 /// One part of a key.
@@ -32,18 +33,21 @@ impl Part {
             return Ok(Self::Int(int64("index", item)?));
         }
         if let Ok(s) = item.cast::<PySlice>() {
-            let bound = |name: &str| -> PyResult<Option<i64>> {
+            let py = item.py();
+            let bound = |name: &Bound<'_, PyString>| -> PyResult<Option<i64>> {
                 let value = s.getattr(name)?;
                 if value.is_none() {
                     return Ok(None);
                 }
-                // Anything with __index__: integer tensors and NumPy integers too.  Beyond 64 bits is beyond any tensor.
-                let value = item.py().import("operator")?.call_method1("index", (value,))?;
-                Ok(Some(
-                    value.extract::<i64>().or_else(|_| value.lt(0).map(|neg| if neg { i64::MIN } else { i64::MAX }))?,
-                ))
+                // Anything with __index__, integer tensors and NumPy integers too.  Beyond 64 bits is beyond any tensor.
+                match value.extract::<i64>() {
+                    Err(e) if e.is_instance_of::<PyOverflowError>(py) => {
+                        Ok(Some(if value.lt(0)? { i64::MIN } else { i64::MAX }))
+                    }
+                    found => found.map(Some),
+                }
             };
-            return Ok(Self::Slice([bound("start")?, bound("stop")?, bound("step")?]));
+            return Ok(Self::Slice([bound(intern!(py, "start"))?, bound(intern!(py, "stop"))?, bound(intern!(py, "step"))?]));
         }
         if item.is_none() {
             return Ok(Self::NewDim);
@@ -217,7 +221,7 @@ impl PyTensor {
         if located.arrays.is_empty() {
             return wrap(py, located.view);
         }
-        wrap(py, run(py, heavy(&[&t]), || advanced::get(&located))?)
+        wrap(py, run(py, heavy([&t]), || advanced::get(&located))?)
     }
 
     fn __setitem__(slf: &Bound<'_, Self>, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
@@ -228,7 +232,7 @@ impl PyTensor {
                 .map_err(|_| type_error("index", "a Tensor or a number as the value", value))?,
         };
         let parts = parts_of(key)?;
-        run(slf.py(), heavy(&[&t]), || {
+        run(slf.py(), heavy([&t]), || {
             // The same views as for reading, so that the write finds its way into the tensor's history.
             let located = locate(&t, parts)?;
             if located.arrays.is_empty() { write(&located.view, &value) } else { advanced::set(&located, &value) }

@@ -1,6 +1,6 @@
 //! Methods that copy elements: into new memory, over the tensor's own, and out to Python.
 
-use super::{HEAVY, PyTensor, wrap, wrap_or_self};
+use super::{PyTensor, heavy, wrap, wrap_or_self};
 use crate::convert::{Number, describe};
 use crate::data;
 use crate::error::{guard, run};
@@ -64,7 +64,7 @@ impl PyTensor {
     fn tolist<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let t = self.get();
         dispatch!(t.dtype(), T in all => {
-            let elements = run(py, t.numel() >= HEAVY, || t.to_vec::<T>())?;
+            let elements = run(py, heavy([&t]), || t.to_vec::<T>())?;
             nested(py, &elements, t.shape())
         })
     }
@@ -120,7 +120,7 @@ impl PyTensor {
     fn clone<'py>(slf: &Bound<'py, Self>, memory_format: Option<&Bound<'py, PyAny>>) -> PyResult<Bound<'py, Self>> {
         let _ = memory_format; // row-major is the only one
         let t = slf.get().get();
-        wrap(slf.py(), run(slf.py(), t.numel() >= HEAVY, || ops::copy(&t))?)
+        wrap(slf.py(), run(slf.py(), heavy([&t]), || ops::copy(&t))?)
     }
 
     /// Itself if its elements lie in row-major order, else a copy in which they do.
@@ -131,7 +131,7 @@ impl PyTensor {
     ) -> PyResult<Bound<'py, Self>> {
         let _ = memory_format;
         let t = slf.get().get();
-        wrap_or_self(slf, run(slf.py(), t.numel() >= HEAVY, || ops::contiguous(&t))?)
+        wrap_or_self(slf, run(slf.py(), heavy([&t]), || ops::contiguous(&t))?)
     }
 
     /// Writes the elements of `src` (broadcast and converted) over this tensor's.
@@ -140,7 +140,7 @@ impl PyTensor {
         let _ = non_blocking; // transfers are ordered by the stream
         let t = slf.get().get();
         let source = crate::convert::operand_of("copy_", src)?;
-        run(slf.py(), t.numel() >= HEAVY, || op::assign(&t, &source))?;
+        run(slf.py(), heavy([&t]), || op::assign(&t, &source))?;
         Ok(slf.clone())
     }
 
@@ -151,7 +151,7 @@ impl PyTensor {
             Ok(v) if v.get().get().ndim() == 0 => v.get().get(),
             _ => number_tensor("fill_", Number::of("fill_", value)?, t.dtype())?,
         };
-        run(slf.py(), t.numel() >= HEAVY, || op::assign(&t, &source))?;
+        run(slf.py(), heavy([&t]), || op::assign(&t, &source))?;
         Ok(slf.clone())
     }
 
@@ -159,7 +159,7 @@ impl PyTensor {
     fn zero_<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Self>> {
         let t = slf.get().get();
         let zero = number_tensor("zero_", Number::Bool(false), t.dtype())?;
-        run(slf.py(), t.numel() >= HEAVY, || op::assign(&t, &zero))?;
+        run(slf.py(), heavy([&t]), || op::assign(&t, &zero))?;
         Ok(slf.clone())
     }
 
@@ -176,7 +176,7 @@ impl PyTensor {
                 "deepcopy: only leaf tensors can be copied, got the result of an op; use .detach() or .clone()",
             ));
         }
-        let copy = run(py, t.numel() >= HEAVY, || {
+        let copy = run(py, heavy([&t]), || {
             let copy = ops::copy(&t.detach())?;
             copy.set_requires_grad(t.requires_grad())?;
             if let (Some(leaf), Some(grad)) = (copy.leaf(), t.grad()) {

@@ -94,10 +94,11 @@ pub fn wrap_all(py: Python<'_>, all: Tensors) -> PyResult<Bound<'_, pyo3::types:
 /// Elements from which on an elementwise op, whatever it computes, is worth giving up the GIL.
 pub const HEAVY: usize = 1 << 15;
 
-/// Whether work on these tensors takes longer than handing the GIL over and back.
+/// Whether to give up the GIL for an op on these tensors: because it takes longer than handing the GIL over and back, or
+/// because the GPU's stream may be waited for, by a thread that itself may want the GIL for the executor.
 #[inline]
-pub fn heavy(inputs: &[&Tensor]) -> bool {
-    inputs.iter().any(|t| t.numel() >= HEAVY)
+pub fn heavy<'a>(inputs: impl IntoIterator<Item = &'a Tensor>) -> bool {
+    inputs.into_iter().any(|t| t.numel() >= HEAVY || t.device() != pyneuro_core::Device::Cpu)
 }
 
 #[pymethods]

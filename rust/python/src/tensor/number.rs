@@ -5,9 +5,9 @@
     reason = "PyO3's expansion, which the lint sees where a macro of ours holds the methods"
 )]
 
-use super::{HEAVY, PyTensor, wrap};
+use super::{PyTensor, heavy, wrap};
 use crate::convert::operand;
-use crate::error::{guard, guard_detached, run};
+use crate::error::{guard, run};
 use pyneuro_core::op::{Attrs, OpDef, call_inplace, call1};
 use pyneuro_core::ops::elementwise as e;
 use pyneuro_core::{DType, Tensor};
@@ -18,10 +18,7 @@ use pyo3::pyclass::CompareOp;
 /// The result of an elementwise op on tensors, outside of the GIL where that pays.
 #[inline]
 pub fn elementwise(py: Python<'_>, def: &'static OpDef, inputs: &[&Tensor]) -> PyResult<Tensor> {
-    if inputs.iter().any(|t| t.numel() >= HEAVY) {
-        return guard_detached(py, || call1(def, Attrs::None, inputs));
-    }
-    guard(|| call1(def, Attrs::None, inputs))
+    run(py, heavy(inputs.iter().copied()), || call1(def, Attrs::None, inputs))
 }
 
 type Object = Py<PyAny>;
@@ -58,7 +55,7 @@ fn inplace(this: &Bound<'_, PyTensor>, other: &Bound<'_, PyAny>, def: &'static O
         return Err(PyTypeError::new_err(format!("{}_: a Tensor or a number is required, got {got}", def.name)));
     };
     let a = this.get().get();
-    run(this.py(), a.numel() >= HEAVY, || call_inplace(def, Attrs::None, &[&a, &b]))
+    run(this.py(), heavy([&a, &b]), || call_inplace(def, Attrs::None, &[&a, &b]))
 }
 
 /// `~this`: not for bools, every bit flipped for integers.
@@ -154,11 +151,11 @@ macro_rules! operators {
                         t.shape()
                     )));
                 }
-                run(slf.py(), t.device() != pyneuro_core::Device::Cpu, || t.item_f64().map(|x| x != 0.0))
+                run(slf.py(), heavy([&t]), || t.item_f64().map(|x| x != 0.0))
             }
             fn __float__(slf: &Bound<'_, Self>) -> PyResult<f64> {
                 let t = slf.get().get();
-                run(slf.py(), t.device() != pyneuro_core::Device::Cpu, || t.item_f64())
+                run(slf.py(), heavy([&t]), || t.item_f64())
             }
             fn __int__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
                 // Through Python's own int, which knows what to do with 1e300, inf and nan.
@@ -173,7 +170,7 @@ macro_rules! operators {
                         t.shape()
                     )));
                 }
-                run(slf.py(), t.device() != pyneuro_core::Device::Cpu, || t.item_i64())
+                run(slf.py(), heavy([&t]), || t.item_i64())
             }
         }
     };
