@@ -29,12 +29,11 @@ impl Generator {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes the stream positions of `n` elements: (seed, offset of the first).
-    pub fn reserve(&self, n: usize) -> (u64, u64) {
+    /// Takes the next `blocks` blocks of the stream: (seed, the first of them).
+    pub fn reserve(&self, blocks: u64) -> (u64, u64) {
         let mut s = self.lock();
         let at = s.offset;
-        // A whole Philox block makes four words, and no element needs more: blocks are never shared between calls.
-        s.offset = s.offset.wrapping_add(n as u64);
+        s.offset = s.offset.wrapping_add(blocks);
         (s.seed, at)
     }
 }

@@ -10,6 +10,7 @@ mod dlpack;
 mod error;
 mod functions;
 mod generator;
+mod gpu;
 mod io;
 mod numpy;
 mod ops;
@@ -80,6 +81,7 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(dlpack::from_dlpack, m)?)?;
     autograd::register(m)?;
     functions::register(m)?;
+    gpu::register(m)?;
 
     m.add("ops", ops::table(py, false)?)?;
     m.add("ops_", ops::table(py, true)?)?;

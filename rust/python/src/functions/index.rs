@@ -89,7 +89,10 @@ fn nonzero<'py>(x: &Bound<'py, PyAny>) -> Out<'py> {
 fn embedding<'py>(weight: &Bound<'py, PyAny>, index: &Bound<'py, PyAny>, padding: Option<i64>) -> Out<'py> {
     let (w, i) = (tensor("embedding", weight)?, tensor("embedding", index)?);
     let work = i.numel().saturating_mul(w.shape().last().copied().unwrap_or(1));
-    wrap(weight.py(), run(weight.py(), work >= crate::tensor::HEAVY || heavy([&w, &i]), || index::embedding(&w, &i, padding))?)
+    wrap(
+        weight.py(),
+        run(weight.py(), work >= crate::tensor::HEAVY || heavy([&w, &i]), || index::embedding(&w, &i, padding))?,
+    )
 }
 
 fn triangle<'py>(def: &'static OpDef, x: &Bound<'py, PyAny>, diagonal: i64) -> Out<'py> {

@@ -36,7 +36,10 @@ fn matmul<'py>(a: &Bound<'py, PyAny>, b: &Bound<'py, PyAny>) -> Out<'py> {
 fn linear<'py>(x: &Bound<'py, PyAny>, w: &Bound<'py, PyAny>, b: Option<&Bound<'py, PyAny>>) -> Out<'py> {
     let (t, weight, bias) = (tensor("linear", x)?, tensor("linear", w)?, opt_tensor("linear", b)?);
     let work = t.numel().saturating_mul(weight.shape().first().copied().unwrap_or(1));
-    wrap(x.py(), run(x.py(), work >= HEAVY_PRODUCT || heavy([&t, &weight]), || linalg::linear(&t, &weight, bias.as_ref()))?)
+    wrap(
+        x.py(),
+        run(x.py(), work >= HEAVY_PRODUCT || heavy([&t, &weight]), || linalg::linear(&t, &weight, bias.as_ref()))?,
+    )
 }
 
 crate::register!(matmul, linear);

@@ -1,19 +1,23 @@
 //! The raw functions behind the public ones: positional arguments, dims as lists.  The core checks values, this layer types.
 
+pub mod conv;
 pub mod creation;
 pub mod index;
 pub mod linalg;
 pub mod movement;
+pub mod random;
 pub mod reduce;
 
 use pyo3::prelude::*;
 
 /// Adds all of them to the module.
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    conv::register(m)?;
     creation::register(m)?;
     index::register(m)?;
     linalg::register(m)?;
     movement::register(m)?;
+    random::register(m)?;
     reduce::register(m)
 }
 

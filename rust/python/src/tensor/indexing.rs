@@ -47,7 +47,11 @@ impl Part {
                     found => found.map(Some),
                 }
             };
-            return Ok(Self::Slice([bound(intern!(py, "start"))?, bound(intern!(py, "stop"))?, bound(intern!(py, "step"))?]));
+            return Ok(Self::Slice([
+                bound(intern!(py, "start"))?,
+                bound(intern!(py, "stop"))?,
+                bound(intern!(py, "step"))?,
+            ]));
         }
         if item.is_none() {
             return Ok(Self::NewDim);

@@ -18,7 +18,6 @@ pub use shape::expand;
 use crate::data;
 use crate::error::guard;
 use crate::types::{opt_device, opt_dtype};
-use pyneuro_core::op::Tensors;
 use pyneuro_core::{Result, Tensor, ops};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
@@ -83,12 +82,6 @@ pub fn wrap_result(py: Python<'_>, f: impl FnOnce() -> Result<Tensor>) -> PyResu
 /// As [`wrap`], giving the very object back where the core returned its argument.
 pub fn wrap_or_self<'py>(this: &Bound<'py, PyTensor>, t: Tensor) -> PyResult<Bound<'py, PyTensor>> {
     if this.get().lock().tensor.is(&t) { Ok(this.clone()) } else { wrap(this.py(), t) }
-}
-
-/// Several results as a tuple.
-pub fn wrap_all(py: Python<'_>, all: Tensors) -> PyResult<Bound<'_, pyo3::types::PyTuple>> {
-    let objects: Vec<Bound<'_, PyTensor>> = all.into_iter().map(|t| wrap(py, t)).collect::<PyResult<_>>()?;
-    pyo3::types::PyTuple::new(py, objects)
 }
 
 /// Elements from which on an elementwise op, whatever it computes, is worth giving up the GIL.
