@@ -33,6 +33,7 @@ library![
     "matmul",
     "max_pool2d",
     "max_pool2d_backward",
+    "philox",
     "pool2d_params",
     "reduce",
     "row",
