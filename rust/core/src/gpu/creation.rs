@@ -34,8 +34,3 @@ pub fn triangle(op: &'static str, lower: bool, diagonal: i64, x: &Tensor, out: &
     let expression = format!("select({zero}, x, {place} {keep} bitcast<i32>(p.extra.z))");
     map_with(op, out, &[Operand::from(x)], &expression, extra)
 }
-
-/// The kernel of `random`.
-pub fn random(_attrs: &Attrs, _: &[&Tensor], _out: &[Tensor]) -> Result<()> {
-    crate::bail!(NotImplemented, "random: there is no GPU form yet")
-}

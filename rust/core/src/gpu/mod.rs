@@ -23,7 +23,7 @@ mod tests;
 mod transfer;
 
 pub use buffer::GpuBuffer;
-pub use creation::{arange, random};
+pub use creation::arange;
 pub use elementwise::{elementwise, fill};
 pub use executor::{BufferId, BufferView, Call, Executor, Limits, MAX_BUFFERS, PARAM_WORDS, PipelineId};
 pub use pool::MemoryStats;
