@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from pyneuro import _core
 from pyneuro._core import Tensor
@@ -42,6 +42,44 @@ def elementwise(function: F) -> F:
     setattr(function, _METHOD, True)
     setattr(function, _INPLACE, True)
     return function
+
+
+def composed(function: F) -> F:
+    """For a function written with other ops: it behaves as one.
+
+    An error of an inner op is raised under the function's own name, and float16 and bfloat16 are computed in
+    float32 and rounded once, at the end.
+    """
+    name = function.__name__
+
+    @functools.wraps(function)
+    def behaving(*args: Any, **kwargs: Any) -> Any:
+        try:
+            half = [x.dtype for x in (*args, *kwargs.values()) if isinstance(x, Tensor) and x.dtype in _HALF]
+            if not half:
+                return function(*args, **kwargs)
+            args, kwargs = tuple(map(_widened, args)), {k: _widened(v) for k, v in kwargs.items()}
+            return _narrowed(function(*args, **kwargs), functools.reduce(_core.promote_types, half))
+        except (IndexError, RuntimeError, TypeError, ValueError) as error:
+            op, colon, rest = str(error).partition(": ")
+            if not colon or op == name or not op.isidentifier():
+                raise
+            raise type(error)(f"{name}: {rest}") from error
+
+    return cast(F, behaving)
+
+
+_HALF = (_core.float16, _core.bfloat16)
+
+
+def _widened(value: Any) -> Any:
+    return value.float() if isinstance(value, Tensor) and value.dtype in _HALF else value
+
+
+def _narrowed(value: Any, dtype: _core.dtype) -> Any:
+    if isinstance(value, tuple):
+        return tuple(_narrowed(v, dtype) for v in value)
+    return value.to(dtype) if isinstance(value, Tensor) and value.dtype == _core.float32 else value
 
 
 def attach_methods(*families: ModuleType) -> None:

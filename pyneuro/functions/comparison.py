@@ -11,7 +11,7 @@ from typing import overload
 from pyneuro import _core
 from pyneuro._core import Tensor, ops
 from pyneuro._typing import TensorOrNumber
-from pyneuro.functions._common import elementwise, tensor_method
+from pyneuro.functions._common import composed, elementwise, tensor_method
 from pyneuro.functions.creation import finfo
 from pyneuro.functions.index import nonzero
 
@@ -115,6 +115,7 @@ def isfinite(input: Tensor) -> Tensor:
 
 
 @tensor_method
+@composed
 def isclose(
     input: Tensor,
     other: Tensor,
@@ -127,6 +128,8 @@ def isclose(
     >>> pn.isclose(pn.tensor([1.0, 2.0]), pn.tensor([1.0, 2.1]))
     tensor([ True, False])
     """
+    if not input.is_floating_point() and not other.is_floating_point():
+        input, other = input.long(), other.long()  # the difference of unsigned numbers would wrap
     close = ops["eq"](input, other)  # equal infinities, whose difference is NaN
     bound = ops["add"](ops["mul"](ops["abs"](other), rtol), atol)
     near = ops["le"](ops["abs"](ops["sub"](input, other)), bound)
@@ -164,6 +167,7 @@ def equal(input: Tensor, other: Tensor) -> bool:
 
 
 @elementwise
+@composed
 def nan_to_num(input: Tensor, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None) -> Tensor:
     """Replace NaN and infinities by numbers (infinities by the dtype's largest, where not given).
 

@@ -19,7 +19,7 @@ from pyneuro.functions._common import shape_of, tracked
 
 __all__ = [
     "tensor", "as_tensor", "asarray", "zeros", "ones", "empty", "full", "zeros_like", "ones_like",
-    "empty_like", "full_like", "arange", "linspace", "logspace", "eye", "meshgrid",
+    "empty_like", "full_like", "clone", "arange", "linspace", "logspace", "eye", "meshgrid",
     "broadcast_shapes", "finfo", "iinfo",
 ]  # fmt: skip
 
@@ -183,6 +183,15 @@ def empty_like(
     """
     made = _core.empty(list(input.shape), dtype or input.dtype, device or input.device)
     return tracked(made, requires_grad)
+
+
+def clone(input: Tensor) -> Tensor:
+    """A copy in memory of its own; gradients flow through it.
+
+    >>> pn.clone(pn.tensor([1, 2]))
+    tensor([1, 2])
+    """
+    return input.clone()
 
 
 # ---- ranges and grids ------------------------------------------------------------------------------------------------

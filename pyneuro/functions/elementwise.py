@@ -12,7 +12,7 @@ import math
 
 from pyneuro._core import Tensor, ops, result_type
 from pyneuro._typing import Number, TensorOrNumber
-from pyneuro.functions._common import elementwise, tensor_method
+from pyneuro.functions._common import composed, elementwise, tensor_method
 
 __all__ = [
     # signs and rounding
@@ -456,6 +456,7 @@ def sub(input: Tensor, other: TensorOrNumber, *, alpha: Number = 1) -> Tensor:
 
 
 @elementwise
+@composed
 def rsub(input: Tensor, other: TensorOrNumber, *, alpha: Number = 1) -> Tensor:
     """other - alpha · input.
 

@@ -11,7 +11,7 @@ from typing import Literal, overload
 from pyneuro import _core
 from pyneuro._core import Tensor, ops
 from pyneuro._typing import TensorOrNumber
-from pyneuro.functions._common import elementwise, pick_dim, tensor_method, wrap_dim
+from pyneuro.functions._common import composed, elementwise, pick_dim, tensor_method, wrap_dim
 from pyneuro.functions.creation import broadcast_shapes
 
 __all__ = [
@@ -113,16 +113,18 @@ def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     >>> pn.scatter_add(pn.zeros(3), 0, pn.tensor([1, 1]), pn.ones(2))
     tensor([0., 2., 0.])
     """
-    return _core.scatter_add(input, dim, index, src)
+    return _core.scatter_add(input, dim, index, _source(input, index, src))
 
 
 def _source(input: Tensor, index: Tensor, src: TensorOrNumber) -> Tensor:
     if isinstance(src, Tensor):
-        return src
+        larger = len(src.shape) == len(index.shape) and src.shape != index.shape
+        return src[tuple(slice(n) for n in index.shape)] if larger else src
     return _core.full(list(index.shape), src, dtype=input.dtype, device=input.device)
 
 
 @elementwise
+@composed
 def masked_fill(input: Tensor, mask: Tensor, value: TensorOrNumber) -> Tensor:
     """Replace elements where the (broadcast) bool mask is true.
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pyneuro import _core
 from pyneuro._core import Tensor, ops
 from pyneuro._typing import Number
-from pyneuro.functions._common import tensor_method, wrap_dim
+from pyneuro.functions._common import composed, tensor_method, wrap_dim
 from pyneuro.functions.movement import diagonal
 
 __all__ = [
@@ -39,6 +39,7 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
 
 
 @tensor_method
+@composed
 def mm(input: Tensor, mat2: Tensor) -> Tensor:
     """(n, k) by (k, m) gives (n, m).
 
@@ -50,6 +51,7 @@ def mm(input: Tensor, mat2: Tensor) -> Tensor:
 
 
 @tensor_method
+@composed
 def bmm(input: Tensor, mat2: Tensor) -> Tensor:
     """(b, n, k) by (b, k, m) gives (b, n, m).
 
@@ -62,6 +64,7 @@ def bmm(input: Tensor, mat2: Tensor) -> Tensor:
 
 
 @tensor_method
+@composed
 def mv(input: Tensor, vec: Tensor) -> Tensor:
     """(n, k) by (k) gives (n).
 
@@ -73,6 +76,7 @@ def mv(input: Tensor, vec: Tensor) -> Tensor:
 
 
 @tensor_method
+@composed
 def dot(input: Tensor, tensor: Tensor) -> Tensor:
     """Σ input · tensor of two vectors of one length.
 
@@ -84,6 +88,7 @@ def dot(input: Tensor, tensor: Tensor) -> Tensor:
 
 
 @tensor_method
+@composed
 def inner(input: Tensor, other: Tensor) -> Tensor:
     """Sum of products over the last dim of both; a 0-d operand multiplies.
 
@@ -96,6 +101,7 @@ def inner(input: Tensor, other: Tensor) -> Tensor:
 
 
 @tensor_method
+@composed
 def outer(input: Tensor, vec2: Tensor) -> Tensor:
     """All products of two vectors: (n) and (m) give (n, m).
 
@@ -116,6 +122,7 @@ def _scaled_sum(input: Tensor, product: Tensor, beta: Number, alpha: Number) -> 
 
 
 @tensor_method
+@composed
 def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: Number = 1, alpha: Number = 1) -> Tensor:
     """beta · input + alpha · (mat1 @ mat2); `input` broadcasts.
 
@@ -126,6 +133,7 @@ def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: Number = 1, alpha:
 
 
 @tensor_method
+@composed
 def addmv(input: Tensor, mat: Tensor, vec: Tensor, *, beta: Number = 1, alpha: Number = 1) -> Tensor:
     """beta · input + alpha · (mat @ vec).
 
@@ -136,6 +144,7 @@ def addmv(input: Tensor, mat: Tensor, vec: Tensor, *, beta: Number = 1, alpha: N
 
 
 @tensor_method
+@composed
 def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Number = 1, alpha: Number = 1) -> Tensor:
     """beta · input + alpha · (batch1 @ batch2), matrix by matrix.
 
@@ -145,6 +154,7 @@ def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Number = 1, 
     return _scaled_sum(input, bmm(batch1, batch2), beta, alpha)
 
 
+@composed
 def tensordot(a: Tensor, b: Tensor, dims: int | tuple[Sequence[int], Sequence[int]] = 2) -> Tensor:
     """Sum of products over chosen dims of both.
 
@@ -176,6 +186,7 @@ def tensordot(a: Tensor, b: Tensor, dims: int | tuple[Sequence[int], Sequence[in
 
 
 @tensor_method
+@composed
 def trace(input: Tensor) -> Tensor:
     """Sum of the diagonal of a matrix.
 

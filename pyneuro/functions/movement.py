@@ -258,6 +258,8 @@ def fliplr(input: Tensor) -> Tensor:
     tensor([[2, 1],
             [4, 3]])
     """
+    if len(input.shape) < 2:
+        raise ValueError(f"fliplr: a tensor of at least 2 dims is required, got {len(input.shape)}")
     return _core.flip(input, [1])
 
 
@@ -269,6 +271,8 @@ def flipud(input: Tensor) -> Tensor:
     tensor([[3, 4],
             [1, 2]])
     """
+    if not input.shape:
+        raise ValueError("flipud: a tensor of at least 1 dim is required, got 0")
     return _core.flip(input, [0])
 
 

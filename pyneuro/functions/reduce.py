@@ -14,7 +14,7 @@ from typing import overload
 from pyneuro import _core
 from pyneuro._core import Tensor, ops
 from pyneuro._typing import Dims, DType, Number, ValuesIndices
-from pyneuro.functions._common import pick_dim, pick_dims, pick_keepdim, tensor_method
+from pyneuro.functions._common import composed, pick_dim, pick_dims, pick_keepdim, tensor_method
 
 __all__ = [
     "sum", "mean", "prod", "max", "min", "amax", "amin", "aminmax", "argmax", "argmin",
@@ -235,6 +235,7 @@ def amin(
 
 
 @tensor_method
+@composed
 def aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False) -> tuple[Tensor, Tensor]:
     """`(amin, amax)` over one dim, or over all.
 
@@ -319,6 +320,7 @@ def var(
 
 
 @tensor_method
+@composed
 def std(
     input: Tensor,
     dim: Dims = None,
@@ -338,6 +340,7 @@ def std(
     return ops["sqrt"](variance)
 
 
+@composed
 def var_mean(
     input: Tensor, dim: Dims = None, *, correction: Number = 1, keepdim: bool = False
 ) -> tuple[Tensor, Tensor]:
@@ -350,6 +353,7 @@ def var_mean(
     return var(input, dim, None, keepdim, correction=correction), mean(input, dim, keepdim)
 
 
+@composed
 def std_mean(
     input: Tensor, dim: Dims = None, *, correction: Number = 1, keepdim: bool = False
 ) -> tuple[Tensor, Tensor]:
@@ -399,6 +403,7 @@ def all(
 
 
 @tensor_method
+@composed
 def count_nonzero(input: Tensor, dim: Dims = None, *, axis: Dims = None) -> Tensor:
     """How many elements over `dim` are non-zero, as int64.
 
@@ -409,6 +414,7 @@ def count_nonzero(input: Tensor, dim: Dims = None, *, axis: Dims = None) -> Tens
 
 
 @tensor_method
+@composed
 def norm(
     input: Tensor,
     p: Number | str | None = "fro",
@@ -463,6 +469,7 @@ def norm(
 
 
 @tensor_method
+@composed
 def logsumexp(
     input: Tensor,
     dim: Dims = None,
