@@ -11,6 +11,7 @@ mod executor;
 pub mod index;
 mod launch;
 pub mod matmul;
+pub mod optim;
 mod pool;
 pub mod pooling;
 mod random;

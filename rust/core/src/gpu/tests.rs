@@ -8,7 +8,7 @@ use crate::autograd::no_grad;
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::op::{Attrs, Gpu, call};
-use crate::ops::attrs::{Conv, Pool, Reduce};
+use crate::ops::attrs::{Conv, Distribution, Optim, Pool, Reduce};
 use crate::storage::Device;
 use crate::tensor::Tensor;
 use std::collections::HashMap;
@@ -267,6 +267,45 @@ fn the_other_families_compile() {
             index::scatter("scatter_add", true, &t, 0, &index, index.layout(), &out)?;
             reduce::cumsum(&t, 1, &tensor(&[5, 4], dtype)?)?;
             creation::triangle("tril", true, 0, &t, &tensor(&[5, 4], dtype)?)?;
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn optimizers_and_random_numbers_compile() {
+    on_checker(|| {
+        let t = || tensor(&[5, 4], DType::F32);
+        let (param, grad, a, b, c) = (t()?, strided(&[4, 5], DType::F32)?, t()?, t()?, t()?);
+        let mut o = Optim {
+            lr: 0.1,
+            beta1: 0.9,
+            beta2: 0.999,
+            eps: 1e-8,
+            weight_decay: 0.0,
+            momentum: 0.9,
+            dampening: 0.0,
+            step: 1.0,
+            nesterov: false,
+            decoupled: false,
+            maximize: false,
+            first: true,
+        };
+        optim::sgd(&o, &param, &grad, None)?;
+        optim::sgd(&o, &param, &grad, Some(&a))?;
+        o.nesterov = true;
+        optim::sgd(&o, &param, &grad, Some(&a))?;
+        optim::adam(&o, &param, &grad, &a, &b, None)?;
+        optim::adam(&o, &strided(&[4, 5], DType::F32)?, &grad, &a, &b, Some(&c))?;
+        let normal = Distribution::Normal(0.0, 1.0);
+        let others = [Distribution::Uniform(0.0, 1.0), Distribution::Bernoulli(0.5), Distribution::Integers(-5, 9)];
+        crate::ops::random::random(normal, &[9], DType::F32, GPU, 1, 2)?;
+        for distribution in others {
+            crate::ops::random::random(distribution, &[9], DType::F32, GPU, 1, 2)?;
+        }
+        for dtype in [DType::I64, DType::U8, DType::Bool] {
+            crate::ops::random::random(others[1], &[9], dtype, GPU, 1, 2)?;
+            crate::ops::random::random(others[2], &[9], dtype, GPU, 1, 2)?;
         }
         Ok(())
     });
