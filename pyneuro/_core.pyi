@@ -827,6 +827,98 @@ def sort(x: Tensor, dim: int, descending: builtins.bool, stable: builtins.bool) 
 def topk(x: Tensor, k: int, dim: int, largest: builtins.bool, sorted: builtins.bool) -> tuple[Tensor, Tensor]: ...
 def matmul(a: Tensor, b: Tensor) -> Tensor: ...
 def linear(x: Tensor, w: Tensor, b: Tensor | None = None) -> Tensor: ...
+def conv1d(
+    x: Tensor,
+    w: Tensor,
+    b: Tensor | None,
+    stride: int | Sequence[int],
+    padding: int | Sequence[int],
+    dilation: int | Sequence[int],
+    groups: int,
+) -> Tensor: ...
+def conv2d(
+    x: Tensor,
+    w: Tensor,
+    b: Tensor | None,
+    stride: int | Sequence[int],
+    padding: int | Sequence[int],
+    dilation: int | Sequence[int],
+    groups: int,
+) -> Tensor: ...
+def conv_transpose2d(
+    x: Tensor,
+    w: Tensor,
+    b: Tensor | None,
+    stride: int | Sequence[int],
+    padding: int | Sequence[int],
+    output_padding: int | Sequence[int],
+    dilation: int | Sequence[int],
+    groups: int,
+) -> Tensor: ...
+def max_pool2d(
+    x: Tensor,
+    kernel: int | Sequence[int],
+    stride: int | Sequence[int],
+    padding: int | Sequence[int],
+    dilation: int | Sequence[int],
+    ceil_mode: builtins.bool,
+) -> tuple[Tensor, Tensor]: ...
+def avg_pool2d(
+    x: Tensor,
+    kernel: int | Sequence[int],
+    stride: int | Sequence[int],
+    padding: int | Sequence[int],
+    ceil_mode: builtins.bool,
+    count_include_pad: builtins.bool,
+    divisor: int | None = None,
+) -> Tensor: ...
+def batch_norm(
+    x: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    training: builtins.bool,
+    momentum: float,
+    eps: float,
+) -> Tensor: ...
+def layer_norm(
+    x: Tensor, normalized_shape: Sequence[int], weight: Tensor | None, bias: Tensor | None, eps: float
+) -> Tensor: ...
+def dropout(x: Tensor, p: float, generator: Generator | None = None) -> Tensor: ...
+def cross_entropy(
+    logits: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int, reduction: str, label_smoothing: float
+) -> Tensor: ...
+def nll_loss(
+    log_probabilities: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int, reduction: str
+) -> Tensor: ...
+def sgd_(
+    params: Sequence[Tensor],
+    grads: Sequence[Tensor],
+    momentum_buffers: Sequence[Tensor],
+    lr: float,
+    momentum: float,
+    dampening: float,
+    weight_decay: float,
+    nesterov: builtins.bool,
+    maximize: builtins.bool,
+    first_step: builtins.bool,
+) -> None: ...
+def adam_(
+    params: Sequence[Tensor],
+    grads: Sequence[Tensor],
+    exp_avgs: Sequence[Tensor],
+    exp_avg_sqs: Sequence[Tensor],
+    max_exp_avg_sqs: Sequence[Tensor] | None,
+    step: int,
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    weight_decay: float,
+    decoupled: builtins.bool,
+    maximize: builtins.bool,
+) -> None: ...
 def index_select(x: Tensor, dim: int, index: Tensor) -> Tensor: ...
 def index_add(x: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor: ...
 def gather(x: Tensor, dim: int, index: Tensor) -> Tensor: ...
@@ -894,3 +986,9 @@ def get_num_threads() -> int: ...
 def set_num_threads(n: int) -> None: ...
 def isa() -> str: ...
 def probe() -> tuple[float, float]: ...
+def gpu_synchronize(index: int) -> None: ...
+def gpu_flush(index: int) -> None: ...
+def gpu_memory(index: int) -> tuple[int, int, int]: ...
+def gpu_reset_peak_memory(index: int) -> None: ...
+def gpu_empty_cache(index: int) -> None: ...
+def gpu_stats(index: int) -> tuple[int, int, int]: ...

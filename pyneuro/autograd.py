@@ -138,11 +138,7 @@ class no_grad(_Mode):
 
     def __new__(cls, function: Any = None) -> Any:
         """With a function (`@no_grad` without brackets), that function in this mode."""
-        made = super().__new__(cls)
-        if function is None:
-            return made
-        made.__init__()
-        return made(function)
+        return super().__new__(cls) if function is None else cls()(function)
 
     def __init__(self, function: Any = None) -> None:
         super().__init__()

@@ -61,8 +61,8 @@ def conv1d(
     else:
         pads = list(single("conv1d", "padding", padding, minimum=0))
     if input.ndim == 2:
-        return _core.conv1d(input.unsqueeze(0), weight, bias, *strides, *pads, *dilations, groups).squeeze(0)
-    return _core.conv1d(input, weight, bias, *strides, *pads, *dilations, groups)
+        return _core.conv1d(input.unsqueeze(0), weight, bias, strides, pads, dilations, groups).squeeze(0)
+    return _core.conv1d(input, weight, bias, strides, pads, dilations, groups)
 
 
 def conv2d(

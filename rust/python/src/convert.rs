@@ -203,3 +203,11 @@ pub fn pair(op: &str, arg: &Bound<'_, PyAny>) -> PyResult<[usize; 2]> {
     let shape = lengths(op, &both)?;
     Ok([shape[0], shape[1]])
 }
+
+/// One length, also from a sequence of one.
+pub fn single(op: &str, arg: &Bound<'_, PyAny>) -> PyResult<usize> {
+    match int_or_ints(op, arg)?.as_slice() {
+        [n] => Ok(lengths(op, &[*n])?[0]),
+        _ => Err(type_error(op, "one integer", arg)),
+    }
+}

@@ -1,6 +1,6 @@
 //! Convolution and pooling.
 
-use crate::convert::{opt_tensor, pair, tensor};
+use crate::convert::{opt_tensor, pair, single, tensor};
 use crate::error::run;
 use crate::tensor::{PyTensor, heavy, wrap};
 use pyneuro_core::Tensor;
@@ -21,14 +21,15 @@ fn conv1d<'py>(
     x: &Bound<'py, PyAny>,
     w: &Bound<'py, PyAny>,
     b: Arg<'_, 'py>,
-    stride: usize,
-    padding: usize,
-    dilation: usize,
+    stride: &Bound<'py, PyAny>,
+    padding: &Bound<'py, PyAny>,
+    dilation: &Bound<'py, PyAny>,
     groups: usize,
 ) -> Out<'py> {
     let (t, weight, bias) = (tensor("conv1d", x)?, tensor("conv1d", w)?, opt_tensor("conv1d", b)?);
+    let (s, p, d) = (single("conv1d", stride)?, single("conv1d", padding)?, single("conv1d", dilation)?);
     let made =
-        run(x.py(), long(&t, &weight), || conv::conv1d(&t, &weight, bias.as_ref(), stride, padding, dilation, groups))?;
+        run(x.py(), long(&t, &weight), || conv::conv1d(&t, &weight, bias.as_ref(), s, p, d, groups))?;
     wrap(x.py(), made)
 }
 
