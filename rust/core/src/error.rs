@@ -44,6 +44,12 @@ impl Error {
         Self { kind, message, foreign: None }
     }
 
+    /// The same class and message; for a formula that meets one failed operand twice.
+    #[cold]
+    pub fn copy(&self) -> Self {
+        Self::new(self.kind, self.message.clone())
+    }
+
     /// Wraps an exception of the host language.
     #[cold]
     pub fn foreign(value: Box<dyn Any + Send + Sync>) -> Self {

@@ -214,6 +214,19 @@ impl Tensor {
         self.buffer().view_mut(&l.shape, &l.strides, l.offset)
     }
 
+    /// The elements of a row-major CPU tensor.
+    #[inline]
+    pub fn slice<T: Element>(&self) -> &[T] {
+        self.view::<T>().as_slice().expect("the caller made the tensor contiguous")
+    }
+
+    /// The elements of a row-major CPU tensor, to write: tensors share memory as in NumPy, so this takes `&self`.
+    #[inline]
+    #[allow(clippy::mut_from_ref, reason = "see the note on data races in pyneuro_kernels::array")]
+    pub fn slice_mut<T: Element>(&self) -> &mut [T] {
+        self.view_mut::<T>().into_slice().expect("the caller made the tensor contiguous")
+    }
+
     /// The single element of a one-element tensor, as a double; waits for the GPU.
     pub fn item_f64(&self) -> Result<f64> {
         ensure!(self.numel() == 1, Value, "item: a tensor with one element is required, got shape {:?}", self.shape());

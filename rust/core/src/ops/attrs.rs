@@ -198,7 +198,7 @@ pub struct Sort {
 }
 
 /// One step of a fused optimizer.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug, Default)]
 #[allow(missing_docs, reason = "torch's names")]
 pub struct Optim {
     pub lr: f64,
@@ -208,11 +208,11 @@ pub struct Optim {
     pub weight_decay: f64,
     pub momentum: f64,
     pub dampening: f64,
-    pub step: f64,
     pub nesterov: bool,
     pub decoupled: bool,
     pub maximize: bool,
-    pub first: bool,
+    /// Number of this step for each parameter, counted from 1.
+    pub steps: Vec<u64>,
 }
 
 impl Attrs {

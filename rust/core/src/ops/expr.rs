@@ -22,7 +22,7 @@ fn apply(def: &'static OpDef, attrs: Attrs, args: &[&Expr]) -> Expr {
     for a in args {
         match &a.0 {
             Ok(t) => inputs.push(t),
-            Err(e) => return Expr(Err(crate::error::Error::new(e.kind, e.message.clone()))),
+            Err(e) => return Expr(Err(e.copy())),
         }
     }
     Expr(call1(def, attrs, &inputs))
@@ -32,7 +32,7 @@ fn apply(def: &'static OpDef, attrs: Attrs, args: &[&Expr]) -> Expr {
 fn number(c: f64, beside: &Expr) -> Expr {
     match &beside.0 {
         Ok(t) => Expr(Tensor::scalar(c, t.dtype().to_float())),
-        Err(e) => Expr(Err(crate::error::Error::new(e.kind, e.message.clone()))),
+        Err(e) => Expr(Err(e.copy())),
     }
 }
 
@@ -95,6 +95,19 @@ impl Expr {
     /// Any op with two inputs and no attributes.
     pub fn op2(&self, def: &'static OpDef, other: &Self) -> Self {
         apply(def, Attrs::None, &[self, other])
+    }
+
+    /// Any op with one input.
+    pub fn op_attrs(&self, def: &'static OpDef, attrs: Attrs) -> Self {
+        apply(def, attrs, &[self])
+    }
+
+    /// What `f` makes of it.
+    pub fn map(&self, f: impl FnOnce(&Tensor) -> Result<Tensor>) -> Self {
+        match &self.0 {
+            Ok(t) => Self(f(t)),
+            Err(e) => Self(Err(e.copy())),
+        }
     }
 
     /// An elementwise op with numbers as attributes.

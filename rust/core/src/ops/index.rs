@@ -2,7 +2,7 @@
 
 use super::attrs::Dims;
 use super::expr::Expr;
-use super::{cast, g, movement, one};
+use super::{around, cast, g, movement, one};
 use crate::dtype::{DType, Typed};
 use crate::error::Result;
 use crate::gpu::index as gpu;
@@ -57,15 +57,6 @@ fn index_fits(name: &str, full: &[usize], index: &[usize], dim: usize) -> Result
     let fits = full.len() == index.len() && index.iter().zip(full).enumerate().all(|(d, (a, b))| d == dim || a <= b);
     ensure!(fits, Value, "{name}: index shape must fit {full:?} except at dim {dim}, got {index:?}");
     Ok(())
-}
-
-/// Outer, own and inner lengths around a dim.
-fn around(shape: &[usize], dim: usize) -> [usize; 3] {
-    [
-        shape[..dim].iter().product(),
-        shape.get(dim).copied().unwrap_or(1),
-        shape.get(dim + 1..).map_or(1, |s| s.iter().product()),
-    ]
 }
 
 /// A 1-d index seen as one position for every element of `shape`.

@@ -7,10 +7,15 @@ pub mod elementwise;
 pub mod expr;
 pub mod index;
 pub mod linalg;
+pub mod loss;
 pub mod movement;
+pub mod norm;
+pub mod optim;
 pub mod pooling;
 pub mod random;
 pub mod reduce;
+pub mod softmax;
+pub mod sort;
 
 pub use creation::{arange, full};
 pub use elementwise::cast;
@@ -25,12 +30,22 @@ use smallvec::smallvec;
 /// Every op, each once: what the documentation, the bindings and the tests are generated from.
 pub fn list() -> impl Iterator<Item = &'static OpDef> {
     let elementwise = elementwise::all().map(|(def, _)| def);
-    elementwise.chain([&elementwise::CAST]).chain(
-        [movement::ALL, creation::ALL, reduce::ALL, linalg::ALL, index::ALL, random::ALL, conv::ALL, pooling::ALL]
-            .into_iter()
-            .flatten()
-            .copied(),
-    )
+    let families = [
+        movement::ALL,
+        creation::ALL,
+        random::ALL,
+        reduce::ALL,
+        linalg::ALL,
+        index::ALL,
+        sort::ALL,
+        conv::ALL,
+        pooling::ALL,
+        softmax::ALL,
+        norm::ALL,
+        loss::ALL,
+        optim::ALL,
+    ];
+    elementwise.chain([&elementwise::CAST]).chain(families.into_iter().flatten().copied())
 }
 
 /// The gradient of an op's only output.
@@ -65,6 +80,15 @@ pub fn scalar_like(value: f64, beside: &Tensor) -> Result<Tensor> {
 /// `t` times a number.
 pub fn mul_scalar(t: &Tensor, value: f64) -> Result<Tensor> {
     mul(t, &scalar_like(value, t)?)
+}
+
+/// Outer, own and inner lengths around a dim.
+pub(crate) fn around(shape: &[usize], dim: usize) -> [usize; 3] {
+    [
+        shape[..dim].iter().product(),
+        shape.get(dim).copied().unwrap_or(1),
+        shape.get(dim + 1..).map_or(1, |s| s.iter().product()),
+    ]
 }
 
 /// Runs a float kernel on row-major operands: half precision is widened to float32 on the way in and rounded once on the
