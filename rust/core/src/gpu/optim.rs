@@ -39,7 +39,7 @@ fn sign(o: &Optim) -> f64 {
 }
 
 /// One step of SGD; `momentum` is the momentum buffer, where there is momentum.
-pub fn sgd(o: &Optim, param: &Tensor, grad: &Tensor, momentum: Option<&Tensor>) -> Result<()> {
+pub fn sgd(o: &Optim, step_number: u64, param: &Tensor, grad: &Tensor, momentum: Option<&Tensor>) -> Result<()> {
     let grad = &dense(grad)?;
     let step = |param: &Tensor, momentum: Option<&Tensor>| -> Result<()> {
         let key = ShaderKey::new("sgd").when(momentum.is_some(), "MOMENTUM").when(o.nesterov, "NESTEROV");
@@ -51,7 +51,7 @@ pub fn sgd(o: &Optim, param: &Tensor, grad: &Tensor, momentum: Option<&Tensor>) 
         call.define("GRAD_BINDING", binding);
         call.size(param.numel()).word(param_offset).word(momentum_offset).word(grad_offset);
         call.float(o.lr).float(o.momentum).float(1.0 - o.dampening).float(o.weight_decay);
-        call.float(sign(o)).word(u32::from(o.first));
+        call.float(sign(o)).word(u32::from(step_number <= 1));
         call.record(param.numel().div_ceil(GROUP))
     };
     match momentum {
@@ -63,6 +63,7 @@ pub fn sgd(o: &Optim, param: &Tensor, grad: &Tensor, momentum: Option<&Tensor>) 
 /// One step of Adam, or of AdamW where the decay is decoupled; `max_square` is there for AMSGrad.
 pub fn adam(
     o: &Optim,
+    step_number: u64,
     param: &Tensor,
     grad: &Tensor,
     mean: &Tensor,
@@ -82,7 +83,8 @@ pub fn adam(
         call.size(param.numel()).word(param_offset).word(mean_offset).word(square_offset);
         call.word(grad_offset).word(max_offset);
         // What depends on the step number is data, so one pipeline serves every step.
-        call.float(o.lr / (1.0 - o.beta1.powf(o.step))).float(1.0 / (1.0 - o.beta2.powf(o.step)).sqrt());
+        call.float(o.lr / (1.0 - o.beta1.powf(step_number as f64)))
+            .float(1.0 / (1.0 - o.beta2.powf(step_number as f64)).sqrt());
         call.float(o.beta1).float(o.beta2).float(1.0 - o.beta1).float(1.0 - o.beta2).float(o.eps);
         let (decay, shrink) = if o.decoupled { (0.0, 1.0 - o.lr * o.weight_decay) } else { (o.weight_decay, 1.0) };
         call.float(decay).float(shrink).float(sign(o));

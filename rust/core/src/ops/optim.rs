@@ -5,6 +5,7 @@
 use super::attrs::Optim;
 use crate::dtype::DType;
 use crate::error::Result;
+use crate::gpu::optim as gpu;
 use crate::op::{Attrs, Cpu, Gpu, Metas, OpDef, Tensors, Vjp, call};
 use crate::tensor::Tensor;
 use crate::{attrs, bail, dispatch, ensure};
@@ -72,7 +73,14 @@ pub static SGD: OpDef = OpDef {
             }, _ => unreachable!());
         })
     }),
-    gpu: Gpu::Dynamic(|attrs, x| crate::gpu::optim::sgd(attrs!(attrs, Optim), x)),
+    gpu: Gpu::Dynamic(|attrs, x| {
+        let o = attrs!(attrs, Optim);
+        let n = o.steps.len();
+        for (i, &step) in o.steps.iter().enumerate() {
+            gpu::sgd(o, step, x[i], x[n + i], x.get(2 * n + i).copied())?;
+        }
+        Ok(Tensors::new())
+    }),
     reference: None,
     elementwise: false,
 };
@@ -111,7 +119,14 @@ pub static ADAM: OpDef = OpDef {
             }, _ => unreachable!());
         })
     }),
-    gpu: Gpu::Dynamic(|attrs, x| crate::gpu::optim::adam(attrs!(attrs, Optim), x)),
+    gpu: Gpu::Dynamic(|attrs, x| {
+        let o = attrs!(attrs, Optim);
+        let n = o.steps.len();
+        for (i, &step) in o.steps.iter().enumerate() {
+            gpu::adam(o, step, x[i], x[n + i], x[2 * n + i], x[3 * n + i], x.get(4 * n + i).copied())?;
+        }
+        Ok(Tensors::new())
+    }),
     reference: None,
     elementwise: false,
 };
