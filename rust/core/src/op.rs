@@ -76,20 +76,30 @@ pub struct Saves {
     pub inputs: u8,
     /// Bit i: output i.
     pub outputs: u8,
+    /// The gradient of input 0 needs input 1 and the other way round: keep each only if the other wants a gradient.
+    pub cross: bool,
 }
 
 impl Saves {
     /// Shapes suffice.
-    pub const NOTHING: Self = Self { inputs: 0, outputs: 0 };
+    pub const NOTHING: Self = Self { inputs: 0, outputs: 0, cross: false };
     /// Every input.
-    pub const INPUTS: Self = Self { inputs: 0xff, outputs: 0 };
+    pub const INPUTS: Self = Self { inputs: 0xff, outputs: 0, cross: false };
     /// Every output.
-    pub const OUTPUTS: Self = Self { inputs: 0, outputs: 0xff };
+    pub const OUTPUTS: Self = Self { inputs: 0, outputs: 0xff, cross: false };
     /// Everything.
-    pub const ALL: Self = Self { inputs: 0xff, outputs: 0xff };
+    pub const ALL: Self = Self { inputs: 0xff, outputs: 0xff, cross: false };
+    /// Of the first two inputs each that the other's gradient needs.
+    pub const CROSS: Self = Self { inputs: 0b11, outputs: 0, cross: true };
+    /// The second input and the output.
+    pub const SECOND: Self = Self { inputs: 0b10, outputs: 0xff, cross: false };
+    /// A choice of inputs and outputs.
+    pub const fn some(inputs: u8, outputs: u8) -> Self {
+        Self { inputs, outputs, cross: false }
+    }
     /// A choice of inputs.
     pub const fn inputs(bits: u8) -> Self {
-        Self { inputs: bits, outputs: 0 }
+        Self { inputs: bits, outputs: 0, cross: false }
     }
 }
 

@@ -423,12 +423,18 @@ pub(crate) fn record(def: &'static OpDef, attrs: Attrs, inputs: &[&Tensor], outs
         Vjp::FromReference => Saves::INPUTS,
         Vjp::None { .. } => Saves::NOTHING,
     };
-    let bit = |mask: u8, i: usize| i >= 8 || mask >> i & 1 == 1;
+    // Ops with more than eight inputs keep all or nothing.
+    let bit = |mask: u8, i: usize| mask >> i.min(7) & 1 == 1;
+    let wanted = |i: usize| !saves.cross || inputs[1 - i].requires_grad();
     let saved = SavedSet {
         inputs: if saves.inputs == 0 {
             SmallVec::new()
         } else {
-            inputs.iter().enumerate().map(|(i, t)| bit(saves.inputs, i).then(|| Saved::input(t))).collect()
+            inputs
+                .iter()
+                .enumerate()
+                .map(|(i, t)| (bit(saves.inputs, i) && wanted(i)).then(|| Saved::input(t)))
+                .collect()
         },
         outputs: if saves.outputs == 0 {
             SmallVec::new()

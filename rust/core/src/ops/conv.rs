@@ -78,12 +78,12 @@ pub static CONV2D: OpDef = OpDef {
         Ok(smallvec![Meta::new(shape, x[0].dtype())])
     },
     vjp: Vjp::Rule {
-        saves: Saves::inputs(0b011),
+        saves: Saves::CROSS,
         rule: |c, gs| {
             let (conv, g) = (attrs!(c.attrs, Conv), g(gs));
-            let (x, w) = (c.input(0), c.input(1));
-            let gx = if c.needs[0] { Some(input_grad(g, w, conv, x.shape())?) } else { None };
-            let gw = if c.needs[1] { Some(weight_grad(g, x, conv, w.shape())?) } else { None };
+            let (x, w) = (&c.in_metas[0].shape, &c.in_metas[1].shape);
+            let gx = if c.needs[0] { Some(input_grad(g, c.input(1), conv, x)?) } else { None };
+            let gw = if c.needs[1] { Some(weight_grad(g, c.input(0), conv, w)?) } else { None };
             let mut grads = smallvec![gx, gw];
             if c.needs.len() > 2 {
                 let dims = smallvec![0, 2, 3];
@@ -118,12 +118,12 @@ pub static CONV2D_INPUT_GRAD: OpDef = OpDef {
         Ok(smallvec![Meta::new(c.shape.clone(), x[0].dtype())])
     },
     vjp: Vjp::Rule {
-        saves: Saves::INPUTS,
+        saves: Saves::CROSS,
         rule: |c, gs| {
             let (conv, h) = (attrs!(c.attrs, Conv), g(gs));
-            let (grad, w) = (c.input(0), c.input(1));
-            let for_grad = if c.needs[0] { Some(conv2d_with(h, w, None, conv)?) } else { None };
-            let for_weight = if c.needs[1] { Some(weight_grad(grad, h, conv, w.shape())?) } else { None };
+            let w = &c.in_metas[1].shape;
+            let for_grad = if c.needs[0] { Some(conv2d_with(h, c.input(1), None, conv)?) } else { None };
+            let for_weight = if c.needs[1] { Some(weight_grad(c.input(0), h, conv, w)?) } else { None };
             Ok(smallvec![for_grad, for_weight])
         },
     },
@@ -153,12 +153,12 @@ pub static CONV2D_WEIGHT_GRAD: OpDef = OpDef {
         Ok(smallvec![Meta::new(c.shape.clone(), x[0].dtype())])
     },
     vjp: Vjp::Rule {
-        saves: Saves::INPUTS,
+        saves: Saves::CROSS,
         rule: |c, gs| {
             let (conv, h) = (attrs!(c.attrs, Conv), g(gs));
-            let (grad, x) = (c.input(0), c.input(1));
-            let for_grad = if c.needs[0] { Some(conv2d_with(x, h, None, conv)?) } else { None };
-            let for_input = if c.needs[1] { Some(input_grad(grad, h, conv, x.shape())?) } else { None };
+            let x = &c.in_metas[1].shape;
+            let for_grad = if c.needs[0] { Some(conv2d_with(c.input(1), h, None, conv)?) } else { None };
+            let for_input = if c.needs[1] { Some(input_grad(c.input(0), h, conv, x)?) } else { None };
             Ok(smallvec![for_grad, for_input])
         },
     },

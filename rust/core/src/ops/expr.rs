@@ -87,6 +87,14 @@ impl Neg for Expr {
 }
 
 impl Expr {
+    /// A saved tensor, if it was saved; a formula that uses it although it was not is a defect and fails.
+    pub(crate) fn saved(tensors: &[Option<Tensor>], i: usize) -> Self {
+        match &tensors[i] {
+            Some(t) => Self::from(t),
+            None => Self(Err(crate::err!(Runtime, "a gradient uses input {i}, which was not saved"))),
+        }
+    }
+
     /// Any op with one input and no attributes.
     pub fn op(&self, def: &'static OpDef) -> Self {
         apply(def, Attrs::None, &[self])

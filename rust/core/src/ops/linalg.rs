@@ -35,7 +35,7 @@ pub static MATMUL: OpDef = OpDef {
         Ok(smallvec![Meta::new(shape, x[0].dtype())])
     },
     vjp: Vjp::Rule {
-        saves: Saves::INPUTS,
+        saves: Saves::CROSS,
         rule: |c, gs| {
             let g = g(gs);
             let left = |b: &Tensor| product_of(g, &movement::transpose(b, -2, -1)?);
@@ -76,7 +76,7 @@ pub static LINEAR: OpDef = OpDef {
         Ok(smallvec![Meta::new([a[0], w[0]].as_slice(), dtype)])
     },
     vjp: Vjp::Rule {
-        saves: Saves::inputs(0b011),
+        saves: Saves::CROSS,
         rule: |c, gs| {
             let g = g(gs);
             let gx = if c.needs[0] { Some(matmul(g, c.input(1))?) } else { None };

@@ -69,7 +69,7 @@ pub static CROSS_ENTROPY: OpDef = OpDef {
         Ok(smallvec![loss, rows])
     },
     vjp: Vjp::Rule {
-        saves: Saves { inputs: 0xff, outputs: 0b10 },
+        saves: Saves::some(0xff, 0b10),
         rule: |c, gs| {
             let mut grads = smallvec![None; c.needs.len()];
             let Some(g) = &gs[0] else { return Ok(grads) };

@@ -62,7 +62,7 @@ pub static LAYER_NORM: OpDef = OpDef {
         Ok(smallvec![Meta::of(x[0]), row.clone(), row])
     },
     vjp: Vjp::Rule {
-        saves: Saves { inputs: 0b011, outputs: 0b110 },
+        saves: Saves::some(0b011, 0b110),
         rule: |c, gs| {
             let Some(g) = &gs[0] else { return Ok(smallvec![None, None, None]) };
             let (mean, rstd) = (c.output(1).detach(), c.output(2).detach());
@@ -188,7 +188,7 @@ pub static BATCH_NORM: OpDef = OpDef {
         Ok(smallvec![Meta::of(x[0]), row.clone(), row])
     },
     vjp: Vjp::Rule {
-        saves: Saves { inputs: 0b00011, outputs: 0b110 },
+        saves: Saves::some(0b00011, 0b110),
         rule: |c, gs| {
             let Some(g) = &gs[0] else { return Ok(smallvec![None; 5]) };
             let (mean, var) = (c.output(1).detach(), c.output(2).detach());

@@ -90,7 +90,7 @@ pub static MAX_POOL2D: OpDef = OpDef {
         Ok(smallvec![Meta::new(shape.clone(), x[0].dtype()), Meta::new(shape, DType::I64)])
     },
     vjp: Vjp::Rule {
-        saves: Saves { inputs: 0, outputs: 0b10 },
+        saves: Saves::some(0, 0b10),
         rule: |c, gs| {
             let Some(g) = &gs[0] else { return Ok(smallvec![None]) };
             one(call1(&MAX_POOL2D_BACKWARD, with_shape(attrs!(c.attrs, Pool), &c.in_metas[0].shape), &[g, c.output(1)]))

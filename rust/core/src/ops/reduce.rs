@@ -302,7 +302,7 @@ macro_rules! values_and_indices { ($($(#[$doc:meta])* $NAME:ident $name:literal 
             not_empty($name, r, x[0].shape())?;
             Ok(smallvec![Meta::new(shape.clone(), x[0].dtype()), Meta::new(shape, DType::I64)])
         },
-        vjp: Vjp::Rule { saves: Saves { inputs: 0, outputs: 2 }, rule: |c, gs| {
+        vjp: Vjp::Rule { saves: Saves::some(0, 2), rule: |c, gs| {
             // The gradient goes to the one element whose index was returned.
             let Some(g) = &gs[0] else { return Ok(smallvec![None]) };
             let dim = attrs!(c.attrs, Reduce).dims.iter().flatten().next().copied().unwrap_or(0);

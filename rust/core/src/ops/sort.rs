@@ -33,7 +33,7 @@ macro_rules! sorts { ($($(#[$doc:meta])* $NAME:ident $name:literal;)*) => { $(
             }
             Ok(smallvec![Meta::new(shape.clone(), x[0].dtype()), Meta::new(shape, DType::I64)])
         },
-        vjp: Vjp::Rule { saves: Saves { inputs: 0, outputs: 0b10 }, rule: |c, gs| {
+        vjp: Vjp::Rule { saves: Saves::some(0, 0b10), rule: |c, gs| {
             let Some(g) = &gs[0] else { return Ok(smallvec![None]) };
             let zeros = super::full(&c.in_metas[0].shape, 0.0, g.dtype(), g.device())?;
             one(call1(&SCATTER, Attrs::Dim(attrs!(c.attrs, Sort).dim), &[&zeros, c.output(1), g]))

@@ -3,7 +3,7 @@
 use super::int::Int;
 use super::rows::{self, grad, operand};
 use super::unary;
-use crate::dtype::DType;
+use crate::dtype::{DType, Typed};
 use crate::error::Result;
 use crate::op::{Cpu, Gpu, Meta, OpDef, Vjp};
 use crate::tensor::Tensor;
@@ -19,7 +19,7 @@ type BoolFn = fn(bool, bool) -> bool;
 /// Rows over numbers: floats, integers, and bools where a rule is given.
 macro_rules! arithmetic { ($list:ident: $(
     $(#[$doc:meta])* $NAME:ident $name:literal |$x:ident, $y:ident| $body:expr, int |$i:ident, $j:ident| $int:expr,
-        bool $bool:expr, divisor $divisor:literal, wgsl $wgsl:literal $wgsl_int:literal, grad($($grad:tt)*);
+        bool $bool:expr, check $check:expr, wgsl $wgsl:literal $wgsl_int:literal, grad($($grad:tt)*);
 )*) => {
     $($(#[$doc])* pub static $NAME: OpDef = {
         #[derive(Clone, Copy)]
@@ -46,8 +46,9 @@ macro_rules! arithmetic { ($list:ident: $(
                 }
                 let a = operand(x[0], out.dtype(), out.shape())?;
                 let b = operand(x[1], out.dtype(), out.shape())?;
-                if $divisor {
-                    no_zero($name, x[1])?;
+                const CHECK: Option<fn(&str, &Tensor) -> Result<()>> = $check;
+                if let Some(check) = CHECK {
+                    check($name, x[1])?;
                 }
                 dispatch!(out.dtype(), T in int => {
                     checked::map2(|$i: T, $j: T| $int, a.view::<T>(), b.view::<T>(), out.view_mut::<T>());
@@ -188,43 +189,43 @@ pub(super) const ROWS: &[&[(&OpDef, &[&str])]] = &[ARITHMETIC, FLOAT, COMPARISON
 
 arithmetic! { ARITHMETIC:
     /// x + y.
-    ADD "add" |x, y| x + y, int |i, j| Int::add(i, j), bool Some(|a, b| a | b), divisor false, wgsl "(x + y)" "(x + y)",
+    ADD "add" |x, y| x + y, int |i, j| Int::add(i, j), bool Some(|a, b| a | b), check None, wgsl "(x + y)" "(x + y)",
         grad(- |g| g * 1.0, g * 1.0);
     /// x - y.
-    SUB "sub" |x, y| x - y, int |i, j| Int::sub(i, j), bool None, divisor false, wgsl "(x - y)" "(x - y)",
+    SUB "sub" |x, y| x - y, int |i, j| Int::sub(i, j), bool None, check None, wgsl "(x - y)" "(x - y)",
         grad(- |g| g * 1.0, -g);
     /// x y.
-    MUL "mul" |x, y| x * y, int |i, j| Int::mul(i, j), bool Some(|a, b| a & b), divisor false, wgsl "(x * y)" "(x * y)",
-        grad(in |g, x, y| g * y, g * x);
+    MUL "mul" |x, y| x * y, int |i, j| Int::mul(i, j), bool Some(|a, b| a & b), check None, wgsl "(x * y)" "(x * y)",
+        grad(cross |g, x, y| g * y, g * x);
     /// The greater one; NaN wins. Where both are equal each gets half of the gradient.
-    MAXIMUM "maximum" |x, y| x.maximum(y), int |i, j| Ord::max(i, j), bool Some(|a, b| a | b), divisor false,
+    MAXIMUM "maximum" |x, y| x.maximum(y), int |i, j| Ord::max(i, j), bool Some(|a, b| a | b), check None,
         wgsl "maximum_(x, y)" "max(x, y)",
         grad(in |g, x, y| share(g, x, y, &GT), share(g, y, x, &GT));
     /// The smaller one; NaN wins. Where both are equal each gets half of the gradient.
-    MINIMUM "minimum" |x, y| x.minimum(y), int |i, j| Ord::min(i, j), bool Some(|a, b| a & b), divisor false,
+    MINIMUM "minimum" |x, y| x.minimum(y), int |i, j| Ord::min(i, j), bool Some(|a, b| a & b), check None,
         wgsl "minimum_(x, y)" "min(x, y)",
         grad(in |g, x, y| share(g, x, y, &LT), share(g, y, x, &LT));
     /// x to the power y.
-    POW "pow" |x, y| math::pow(x, y), int |i, j| Int::pow(i, j), bool None, divisor false,
+    POW "pow" |x, y| math::pow(x, y), int |i, j| Int::pow(i, j), bool None, check Some(no_negative),
         wgsl "pow_(x, y)" "pow_int(x, y)",
         grad(all |g, x, y, out|
             (g * (y * x.op2(&POW, &(y - 1.0)))).masked(&y.compare(&NE, 0.0)),
             (g * (out * x.op(&unary::LOG))).masked(&out.compare(&NE, 0.0)));
     /// x / y rounded down.
-    FLOOR_DIVIDE "floor_divide" |x, y| floor_divide(x, y), int |i, j| i.floor_div(j), bool None, divisor true,
+    FLOOR_DIVIDE "floor_divide" |x, y| floor_divide(x, y), int |i, j| i.floor_div(j), bool None, check Some(no_zero),
         wgsl "floor_divide_(x, y)" "floor_div_int(x, y)", grad(zero);
     /// What is left of x after whole multiples of y; has the sign of y.
-    REMAINDER "remainder" |x, y| remainder(x, y), int |i, j| i.modulo(j), bool None, divisor true,
+    REMAINDER "remainder" |x, y| remainder(x, y), int |i, j| i.modulo(j), bool None, check Some(no_zero),
         wgsl "remainder_(x, y)" "modulo_int(x, y)",
         grad(in |g, x, y| g * 1.0, -(g * x.op2(&FLOOR_DIVIDE, y)));
     /// What is left of x after whole multiples of y; has the sign of x.
-    FMOD "fmod" |x, y| fmod(x, y), int |i, j| i.rem(j), bool None, divisor true, wgsl "fmod_(x, y)" "rem_int(x, y)",
+    FMOD "fmod" |x, y| fmod(x, y), int |i, j| i.rem(j), bool None, check Some(no_zero), wgsl "fmod_(x, y)" "rem_int(x, y)",
         grad(in |g, x, y| g * 1.0, -(g * (x / y).op(&unary::TRUNC)));
 }
 
 float_binary! { FLOAT:
     /// x / y.
-    DIV "div" |x, y| x / y, wgsl "(x / y)", grad(all |g, x, y, out| g / y, { let _ = x; -(g * out / y) });
+    DIV "div" |x, y| x / y, wgsl "(x / y)", grad(second |g, y, out| g / y, -(g * out / y));
     /// The angle of the point (y, x): the first operand is the ordinate.
     ATAN2 "atan2" |x, y| math::atan2(x, y), wgsl "atan2_(x, y)",
         grad(in |g, x, y| g * y / (x * x + y * y), -(g * x / (x * x + y * y)));
@@ -317,6 +318,14 @@ fn floor_divide<V: Vector>(x: V, y: V) -> V {
     let nearest = (q - down).gt(V::from_f64(0.5)).select(down + V::from_f64(1.0), down);
     let zero = V::zero().copysign(x / y);
     y.eq(V::zero()).select(x / y, q.eq(V::zero()).select(zero, nearest))
+}
+
+/// An integer to a negative power is a fraction.
+fn no_negative(name: &str, exponent: &Tensor) -> Result<()> {
+    let flat = crate::autograd::no_grad(|| crate::ops::contiguous(exponent))?;
+    let found = dispatch!(flat.dtype(), T in int_bool => flat.slice::<T>().iter().any(|e| e.to_i64() < 0), _ => false);
+    ensure!(!found, Value, "{name}: integers cannot be raised to negative integer powers; convert to a float first");
+    Ok(())
 }
 
 /// Integer division needs a divisor without zeros; looked at before anything is written.

@@ -151,7 +151,8 @@ pub fn run_compare<F: CompareFn>(f: F, int: fn(i64, i64) -> bool, x: &[&Tensor],
 /// `grad!([parameters] kind |names| formula)`: the gradient of a row.
 ///
 /// Kinds for one operand: `none "reason"`, `zero`, `-` (nothing saved), `x` (the input), `y` (the output), `xy`.
-/// For two or three: `none`, `-`, `in` (the inputs), `all` (and the output), with one formula per operand.
+/// For two or three, with one formula per operand: `none`, `-`, `in` (the inputs), `all` (and the output), `cross` (each
+/// needs the other input), `second` (the second input and the output).
 macro_rules! grad {
     ([$($p:ident),*] none $why:literal) => { $crate::op::Vjp::None { why: $why } };
     ([$($p:ident),*] zero) => {
@@ -197,6 +198,19 @@ macro_rules! grad {
         grad!(@many [$($p),*] INPUTS, c, |$g| {
             let $x = &$crate::ops::expr::Expr::from(c.input(0));
             let $y = &$crate::ops::expr::Expr::from(c.input(1));
+        }, $($body),+)
+    };
+    // Each operand's gradient needs the other operand only.
+    ([$($p:ident),*] cross |$g:ident, $x:ident, $y:ident| $($body:expr),+) => {
+        grad!(@many [$($p),*] CROSS, c, |$g| {
+            let $x = &$crate::ops::expr::Expr::saved(&c.inputs, 0);
+            let $y = &$crate::ops::expr::Expr::saved(&c.inputs, 1);
+        }, $($body),+)
+    };
+    ([$($p:ident),*] second |$g:ident, $y:ident, $o:ident| $($body:expr),+) => {
+        grad!(@many [$($p),*] SECOND, c, |$g| {
+            let $y = &$crate::ops::expr::Expr::from(c.input(1));
+            let $o = &$crate::ops::expr::Expr::from(c.output(0));
         }, $($body),+)
     };
     ([$($p:ident),*] all |$g:ident, $x:ident, $y:ident, $o:ident| $($body:expr),+) => {
