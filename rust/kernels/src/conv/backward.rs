@@ -1,9 +1,10 @@
 //! Gradients of a convolution.
 
 use super::Conv2d;
-use super::forward::{input_axes, input_patches};
-use super::patches::{Axis, Images, PatchDepths, PatchLanes, Patches, Planes, images_at_once};
-use crate::gemm::{Epilogue, Operand, Product, RowMajor, product, product_by_columns};
+use super::correlate::Correlation;
+use super::forward::{input_axes, offsets};
+use super::patches::{Axis, Images, PatchDepths, Patches, Planes, Shared, images_at_once};
+use crate::gemm::{Epilogue, Operand, Product, RowMajor, product};
 use crate::pool;
 use crate::simd::Float;
 
@@ -23,6 +24,7 @@ pub unsafe fn backward_input<T: Float>(conv: &Conv2d, dy: *const T, w: *const T,
     if in_plane == 0 {
         return;
     }
+    let w = Shared(w);
     let output = conv.output();
     // Input positions of one residue class modulo the stride see the same kernel elements, and their patches of the
     // output gradient lie side by side: one product without stride for each pair of classes.
@@ -36,63 +38,51 @@ pub unsafe fn backward_input<T: Float>(conv: &Conv2d, dy: *const T, w: *const T,
         let images = unsafe { Images::new(dy, first..first + count, conv.out_channels, row_axis, column_axis) };
         for (y, line) in lines.iter().enumerate() {
             for (x, column) in columns.iter().enumerate() {
-                for group in 0..conv.groups {
-                    let (m, sums) = (conv.group_in(), conv.group_out());
-                    let mut taps = Vec::with_capacity(line.taps.len() * column.taps.len());
-                    let mut reads = Vec::with_capacity(taps.capacity());
-                    // With an empty output there is nothing to read, and every sum is empty.
-                    for &(i, dy_line) in line.taps.iter().filter(|_| out_plane > 0) {
-                        for &(j, dy_column) in &column.taps {
-                            taps.push(i * conv.kernel.1 + j);
-                            let (r, c) = (dy_line + row_axis.before, dy_column + column_axis.before);
-                            reads.push(r.cast_unsigned() * images.line + c.cast_unsigned());
-                        }
+                let (m, sums) = (conv.group_in(), conv.group_out());
+                let mut taps = Vec::with_capacity(line.taps.len() * column.taps.len());
+                let mut reads = Vec::with_capacity(taps.capacity());
+                // With an empty output there is nothing to read, and every sum is empty.
+                for &(i, dy_line) in line.taps.iter().filter(|_| out_plane > 0) {
+                    for &(j, dy_column) in &column.taps {
+                        taps.push(i * conv.kernel.1 + j);
+                        let (r, c) = (dy_line + row_axis.before, dy_column + column_axis.before);
+                        reads.push(r.cast_unsigned() * images.line + c.cast_unsigned());
                     }
-                    let k = sums * taps.len();
-                    let offsets = (0..sums)
-                        .flat_map(|channel| reads.iter().map(move |&read| (channel, read)))
-                        .map(|(channel, read)| channel * images.channel + read)
-                        .collect();
-                    let patches = PatchLanes(Patches {
-                        images: &images,
-                        start: group * sums * images.channel,
-                        line_step: images.line,
-                        lines: line.count,
-                        per_line: column.count,
-                        offsets,
-                    });
-                    let weights = TapWeights {
-                        data: w.wrapping_add(group * sums * m * conv.taps()),
-                        lane: conv.taps(),
-                        channel: m * conv.taps(),
-                        taps,
-                    };
-                    let corner = y * conv.input.1 + x;
-                    let planes = Planes {
-                        data: dx.wrapping_add((first * conv.in_channels + group * m) * in_plane + corner),
+                }
+                let offsets: Vec<usize> = (0..sums)
+                    .flat_map(|channel| reads.iter().map(move |&read| (channel, read)))
+                    .map(|(channel, read)| channel * images.channel + read)
+                    .collect();
+                let corner = y * conv.input.1 + x;
+                let correlation = Correlation {
+                    rows: m,
+                    groups: conv.groups,
+                    count,
+                    images: &images,
+                    group_step: sums * images.channel,
+                    line_step: images.line,
+                    offsets: &offsets,
+                    planes: Planes {
+                        data: dx.wrapping_add(first * conv.in_channels * in_plane + corner),
                         image: conv.in_channels * in_plane,
                         channel: in_plane,
                         lines: line.count,
                         per_line: column.count,
                         line_step: conv.stride.0 * conv.input.1,
                         step: conv.stride.1,
-                    };
-                    // SAFETY: operands and target are the parts of the tensors that belong to this group, these
-                    // images, and these classes.
-                    unsafe {
-                        product_by_columns(&Product {
-                            m,
-                            n: count * line.count * column.count,
-                            k,
-                            a: &weights,
-                            b: &patches,
-                            c: &planes,
-                            accumulate: false,
-                            epilogue: Epilogue::NONE,
-                            parallel: true,
-                        });
-                    }
-                }
+                    },
+                    group_planes: m * in_plane,
+                    bias: std::ptr::null(),
+                };
+                let weights = |group: usize| TapWeights {
+                    data: w.get().wrapping_add(group * sums * m * conv.taps()),
+                    lane: conv.taps(),
+                    channel: m * conv.taps(),
+                    taps: &taps,
+                };
+                // SAFETY: weights, images and target are those parts of the tensors that belong together, and these
+                // classes of positions are reached by no other correlation.
+                unsafe { correlation.run(weights) };
             }
         }
     }
@@ -128,17 +118,17 @@ fn reached(classes: &[Class], length: usize) -> Axis {
 }
 
 /// The weights as left operand of the input gradient: lanes are input channels, depths (output channel, tap).
-struct TapWeights<T> {
+struct TapWeights<'a, T> {
     data: *const T,
     lane: usize,
     channel: usize,
-    taps: Vec<usize>,
+    taps: &'a [usize],
 }
 
 // SAFETY: weights are only read.
-unsafe impl<T> Sync for TapWeights<T> {}
+unsafe impl<T> Sync for TapWeights<'_, T> {}
 
-impl<T: Float> Operand<T> for TapWeights<T> {
+impl<T: Float> Operand<T> for TapWeights<'_, T> {
     unsafe fn pack(&self, lane: usize, lanes: usize, depth: usize, depths: usize, width: usize, out: *mut T) {
         let (mut channel, mut tap) = (depth / self.taps.len(), depth % self.taps.len());
         for d in 0..depths {
@@ -258,6 +248,8 @@ impl<T: Float> Gradient<'_, T> {
         let from = first + range.start;
         // SAFETY: the output gradient is contiguous and has these images. No copy is needed.
         let dy = unsafe { Images::new(self.dy, from..from + count, conv.out_channels, single, line) };
+        let channels: Vec<usize> = (0..m).map(|channel| channel * out_plane).collect();
+        let offsets = offsets(conv, images, self.columns);
         for group in 0..conv.groups {
             let output = PatchDepths(Patches {
                 images: &dy,
@@ -265,10 +257,17 @@ impl<T: Float> Gradient<'_, T> {
                 line_step: out_plane,
                 lines: 1,
                 per_line: out_plane,
-                offsets: (0..m).map(|channel| channel * out_plane).collect(),
+                offsets: &channels,
             });
-            let mut patches = input_patches(conv, images, self.columns, group);
-            patches.start += range.start * images.image;
+            let (lines, per_line) = conv.output();
+            let patches = PatchDepths(Patches {
+                images,
+                start: range.start * images.image + group * conv.group_in() * images.channel,
+                line_step: conv.stride.0 * images.line,
+                lines,
+                per_line,
+                offsets: &offsets,
+            });
             let dw = RowMajor { data: dw.wrapping_add(group * m * n), row: n as isize };
             // SAFETY: operands and target are the parts of the tensors that belong to this group and these images.
             unsafe {
@@ -277,7 +276,7 @@ impl<T: Float> Gradient<'_, T> {
                     n,
                     k: count * out_plane,
                     a: &output,
-                    b: &PatchDepths(patches),
+                    b: &patches,
                     c: &dw,
                     accumulate,
                     epilogue: Epilogue::NONE,

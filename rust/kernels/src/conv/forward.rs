@@ -1,8 +1,9 @@
 //! The convolution itself.
 
 use super::Conv2d;
-use super::patches::{Axis, Images, PatchLanes, Patches, Planes, images_at_once};
-use crate::gemm::{Bias, Epilogue, Product, Strided, product_by_columns};
+use super::correlate::Correlation;
+use super::patches::{Axis, Images, Planes, Shared, images_at_once};
+use crate::gemm::Strided;
 use crate::simd::Float;
 
 /// `y[n, o] = bias[o] + sum over c, i, j of w[o, c, i, j] * x[n, c, ...]` (a cross-correlation, as everywhere in deep
@@ -17,41 +18,37 @@ pub unsafe fn forward<T: Float>(conv: &Conv2d, x: *const T, w: *const T, bias: *
     if lines == 0 || per_line == 0 {
         return;
     }
+    let w = Shared(w);
     let (rows, columns) = input_axes(conv);
     let at_once = images_at_once::<T>(conv.batch, conv.in_channels * rows.padded * columns.copied());
     for first in (0..conv.batch).step_by(at_once) {
         let count = at_once.min(conv.batch - first);
         // SAFETY: the input is contiguous and has these images.
         let images = unsafe { Images::new(x, first..first + count, conv.in_channels, rows, columns) };
-        for group in 0..conv.groups {
-            let (m, k) = (conv.group_out(), conv.group_in() * conv.taps());
-            let weights = Strided { data: w.wrapping_add(group * m * k), lane: k as isize, depth: 1 };
-            let patches = PatchLanes(input_patches(conv, &images, columns, group));
-            let planes = Planes {
-                data: y.wrapping_add((first * conv.out_channels + group * m) * out_plane),
+        let (m, k) = (conv.group_out(), conv.group_in() * conv.taps());
+        let correlation = Correlation {
+            rows: m,
+            groups: conv.groups,
+            count,
+            images: &images,
+            group_step: conv.group_in() * images.channel,
+            line_step: conv.stride.0 * images.line,
+            offsets: &offsets(conv, &images, columns),
+            planes: Planes {
+                data: y.wrapping_add(first * conv.out_channels * out_plane),
                 image: conv.out_channels * out_plane,
                 channel: out_plane,
                 lines,
                 per_line,
                 line_step: per_line,
                 step: 1,
-            };
-            let bias = if bias.is_null() { Bias::None } else { Bias::Rows(bias.wrapping_add(group * m)) };
-            // SAFETY: operands and target are the parts of the tensors that belong to this group and these images.
-            unsafe {
-                product_by_columns(&Product {
-                    m,
-                    n: count * out_plane,
-                    k,
-                    a: &weights,
-                    b: &patches,
-                    c: &planes,
-                    accumulate: false,
-                    epilogue: Epilogue { bias, relu: false },
-                    parallel: true,
-                });
-            }
-        }
+            },
+            group_planes: m * out_plane,
+            bias,
+        };
+        let weights = |group: usize| Strided { data: w.get().wrapping_add(group * m * k), lane: k as isize, depth: 1 };
+        // SAFETY: weights, images and target are those parts of the tensors that belong together.
+        unsafe { correlation.run(weights) };
     }
 }
 
@@ -76,14 +73,8 @@ pub(super) fn input_axes(conv: &Conv2d) -> (Axis, Axis) {
     (rows, columns)
 }
 
-/// The patches of one group, their elements in the order (channel, kernel row, kernel column) of the weights.
-pub(super) fn input_patches<'a, T>(
-    conv: &Conv2d,
-    images: &'a Images<T>,
-    columns: Axis,
-    group: usize,
-) -> Patches<'a, T> {
-    let (lines, per_line) = conv.output();
+/// The offsets of the elements of a patch, in the order (channel, kernel row, kernel column) of the weights.
+pub(super) fn offsets<T>(conv: &Conv2d, images: &Images<T>, columns: Axis) -> Vec<usize> {
     let mut offsets = Vec::with_capacity(conv.group_in() * conv.taps());
     for channel in 0..conv.group_in() {
         for i in 0..conv.kernel.0 {
@@ -93,12 +84,5 @@ pub(super) fn input_patches<'a, T>(
             }
         }
     }
-    Patches {
-        images,
-        start: group * conv.group_in() * images.channel,
-        line_step: conv.stride.0 * images.line,
-        lines,
-        per_line,
-        offsets,
-    }
+    offsets
 }

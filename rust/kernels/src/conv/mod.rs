@@ -7,6 +7,7 @@
 
 mod backward;
 pub mod checked;
+mod correlate;
 mod forward;
 mod patches;
 

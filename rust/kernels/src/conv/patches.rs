@@ -3,14 +3,27 @@
 use std::ops::Range;
 
 use crate::alloc;
-use crate::gemm::{Operand, Target, transpose};
+use crate::gemm::{Operand, Target, copy_rows, transpose};
 use crate::pool;
-use crate::simd::{Float, simd_fn};
+use crate::simd::{Float, MAX_LANES, Vector, simd_fn};
 
 /// Bytes of images copied at one time: the copy should still be in the last-level cache when the product reads it.
 const COPY_BYTES: usize = 16 << 20;
+/// Most columns of a packed panel: two registers.
+const MOST_LANES: usize = 2 * MAX_LANES;
 /// Elements that may be read behind the last one of a copy, so that whole vectors can be loaded anywhere.
 const SLACK: usize = 64;
+
+/// An address of something that is only read.
+#[derive(Clone, Copy)]
+pub(super) struct Shared<T>(pub *const T);
+// SAFETY: see above.
+unsafe impl<T> Sync for Shared<T> {}
+impl<T> Shared<T> {
+    pub(super) fn get(&self) -> *const T {
+        self.0
+    }
+}
 
 /// Where an image copy lies in the coordinates of the original, along one axis: position `i` of residue class `r` is
 /// the original's `i * stride + r - before`.
@@ -49,9 +62,9 @@ impl Axis {
 
 /// Some images in patch-friendly form: the caller's own memory if it is already, else a copy.
 pub(super) struct Images<T> {
-    data: *const T,
+    pub data: *const T,
     /// One past the last element that may be read.
-    end: *const T,
+    pub end: *const T,
     /// Distances between images, channels and lines.
     pub image: usize,
     pub channel: usize,
@@ -138,6 +151,27 @@ impl<T: Float> Copy<T> {
         let from = self.from.wrapping_add(index * self.plane);
         let to = self.to.wrapping_add(index * self.channel);
         let line = columns.copied();
+        let inside = columns.before >= 0 && columns.before.cast_unsigned() + columns.length <= line;
+        // Lines of the source that the copy has: first, end.
+        let first = (-rows.before).max(0);
+        let end = (rows.padded as isize - rows.before).min(rows.length as isize);
+        if columns.stride == 1 && inside && first < end {
+            let before = ((first + rows.before) * line as isize + columns.before).cast_unsigned();
+            let lines = (end - first).cast_unsigned();
+            let source = from.wrapping_add(first.cast_unsigned() * columns.length);
+            // Lines with the zeros behind them, up to the next line: in one go, but for the last.
+            let after = before + (lines - 1) * line;
+            // SAFETY: these lines exist in both; the zeros before and behind fill the rest of the plane.
+            unsafe {
+                std::slice::from_raw_parts_mut(to, before).fill(T::default());
+                copy_rows(source, columns.length as isize, columns.length, lines - 1, line, to.add(before));
+                let last = source.add((lines - 1) * columns.length);
+                copy_rows(last, 0, columns.length, 1, columns.length, to.add(after));
+                let rest = after + columns.length;
+                std::slice::from_raw_parts_mut(to.add(rest), self.channel - rest).fill(T::default());
+            }
+            return;
+        }
         for y in 0..rows.padded {
             let source_y = y as isize - rows.before;
             let to = to.wrapping_add(y * line);
@@ -195,7 +229,7 @@ pub(super) struct Patches<'a, T> {
     pub lines: usize,
     pub per_line: usize,
     /// Offset of each element of a patch.
-    pub offsets: Vec<usize>,
+    pub offsets: &'a [usize],
 }
 
 impl<T> Patches<'_, T> {
@@ -221,71 +255,104 @@ impl<T> Patches<'_, T> {
 }
 
 /// Patches as lanes, their elements as depth: what a convolution multiplies its kernels with.
-pub(super) struct PatchLanes<'a, T>(pub Patches<'a, T>);
+pub(super) struct PatchLanes<'a, T> {
+    patches: Patches<'a, T>,
+    /// The greatest offset.
+    reach: usize,
+}
+
+impl<'a, T> PatchLanes<'a, T> {
+    pub(super) fn new(patches: Patches<'a, T>) -> Self {
+        let reach = patches.offsets.iter().copied().max().unwrap_or(0);
+        PatchLanes { patches, reach }
+    }
+}
 
 impl<T: Float> Operand<T> for PatchLanes<'_, T> {
     unsafe fn pack(&self, lane: usize, lanes: usize, depth: usize, depths: usize, width: usize, out: *mut T) {
         // At most one run per lane; a panel is at most 32 lanes wide.
-        let mut runs = [(std::ptr::null(), 0); 32];
+        let mut runs = [(std::ptr::null(), 0); MOST_LANES];
         let mut count = 0;
-        for run in self.0.runs(lane..lane + lanes) {
+        for run in self.patches.runs(lane..lane + lanes) {
             runs[count] = run;
             count += 1;
         }
-        let offsets = &self.0.offsets[depth..depth + depths];
+        let offsets = &self.patches.offsets[depth..depth + depths];
+        let end = self.patches.images.end;
         // SAFETY: every element of these patches exists; `out` holds the panel.
-        unsafe { copy_runs(&runs[..count], offsets, lanes, width, self.0.images.end, out) };
+        unsafe { copy_runs(&runs[..count], offsets, self.reach, lanes, width, end, out) };
     }
 }
 
 simd_fn! {
-    /// Writes one line of the panel per offset: the runs, moved by the offset, one after the other, then zeros.
+    /// Packs patches: writes one line of the panel per offset: the runs, moved by the offset, one after the other, then zeros.
     ///
     /// # Safety
-    /// The runs moved by any of the offsets are readable, nothing from `end` on is; `out` is writable for
-    /// `offsets.len() * width`; the runs have `lanes <= width` elements together.
-    unsafe fn copy_runs<T: Float, V>(
-        runs: &[(*const T, usize)], offsets: &[usize], lanes: usize, width: usize, end: *const T, out: *mut T,
+    /// The runs moved by any of the offsets (at most `reach`) are readable, nothing from `end` on is; `out` is writable
+    /// for `offsets.len() * width`; the runs have `lanes <= width` elements together.
+    pub(super) unsafe fn copy_runs<T: Float, V>(
+        runs: &[(*const T, usize)], offsets: &[usize], reach: usize, lanes: usize, width: usize, end: *const T,
+        out: *mut T,
     ) {
-        // SAFETY: as argued at each access.
-        unsafe {
-            if let &[(origin, length)] = runs && length == width && width == 2 * V::LANES {
-                for (d, &offset) in offsets.iter().enumerate() {
-                    let (from, to) = (origin.add(offset), out.add(d * width));
-                    V::load(from).store(to);
-                    V::load(from.add(V::LANES)).store(to.add(V::LANES));
-                }
-                return;
+        // Runs cut into pieces of at most a register: (where from, position in the line, length).
+        let mut pieces = [(std::ptr::null(), 0, 0); 2 * MOST_LANES];
+        let (mut count, mut position, mut whole) = (0, 0, true);
+        for &(origin, length) in runs {
+            for start in (0..length).step_by(V::LANES) {
+                let piece: *const T = origin.wrapping_add(start);
+                whole &= piece.wrapping_add(reach + V::LANES) <= end;
+                pieces[count] = (piece, position, V::LANES.min(length - start));
+                position += V::LANES.min(length - start);
+                count += 1;
             }
-            // Whole vectors are loaded and stored: what they write too much is overwritten by the next run, or by the
-            // next line. Not so in the last lines, whose rest must not leave the panel.
-            let panel_end = out.add(offsets.len() * width);
-            for (d, &offset) in offsets.iter().enumerate() {
-                let mut to = out.add(d * width);
-                let line_end = to.add(width);
-                for &(origin, length) in runs {
-                    let (mut from, mut left) = (origin.wrapping_add(offset), length);
-                    while left > 0 {
-                        let some = left.min(V::LANES);
-                        if from.wrapping_add(V::LANES) <= end && to.wrapping_add(V::LANES) <= panel_end {
-                            V::load(from).store(to);
-                        } else {
-                            V::load_partial(from, some).store_partial(to, some);
+        }
+        let pieces = &pieces[..count];
+        // Whole registers may be copied where that reads nothing behind the images: what they write too much is
+        // overwritten by the next piece, or by the next line. Not so in the last line.
+        let fast = if whole && lanes == width { offsets.len().saturating_sub(1) } else { 0 };
+        // SAFETY: sources as promised, and by `whole`; targets stay inside the panel by the choice of `fast`.
+        unsafe {
+            match *pieces {
+                [a] => copy_pieces::<T, V, 1>([a], &offsets[..fast], width, out),
+                [a, b] => copy_pieces::<T, V, 2>([a, b], &offsets[..fast], width, out),
+                [a, b, c] => copy_pieces::<T, V, 3>([a, b, c], &offsets[..fast], width, out),
+                [a, b, c, d] => copy_pieces::<T, V, 4>([a, b, c, d], &offsets[..fast], width, out),
+                _ => {
+                    for (d, &offset) in offsets[..fast].iter().enumerate() {
+                        for &(piece, position, _) in pieces {
+                            V::load(piece.add(offset)).store(out.add(d * width + position));
                         }
-                        from = from.add(some);
-                        to = to.add(some);
-                        left -= some;
                     }
                 }
-                let mut rest = width - lanes;
-                while rest > 0 {
-                    let some = rest.min(V::LANES);
-                    V::zero().store_partial(to, some);
-                    to = to.add(some);
-                    rest -= some;
-                }
-                debug_assert!(to == line_end);
             }
+            for (d, &offset) in offsets.iter().enumerate().skip(fast) {
+                let line = out.add(d * width);
+                for &(piece, position, length) in pieces {
+                    V::load_partial(piece.add(offset), length).store_partial(line.add(position), length);
+                }
+                for l in lanes..width {
+                    *line.add(l) = T::default();
+                }
+            }
+        }
+    }
+}
+
+/// The quick part of [`copy_runs`], with the pieces in registers.
+///
+/// # Safety
+/// Whole registers are readable at every piece moved by every offset, and writable at every position of every line.
+#[inline(always)]
+unsafe fn copy_pieces<T: Float, V: Vector<Elem = T>, const N: usize>(
+    pieces: [(*const T, usize, usize); N],
+    offsets: &[usize],
+    width: usize,
+    out: *mut T,
+) {
+    for (d, &offset) in offsets.iter().enumerate() {
+        for &(piece, position, _) in &pieces {
+            // SAFETY: as the caller promises.
+            unsafe { V::load(piece.add(offset)).store(out.add(d * width + position)) };
         }
     }
 }
@@ -323,6 +390,73 @@ pub(super) struct Planes<T> {
 
 // SAFETY: tasks of a product write disjoint elements; whoever asked for it owns the planes meanwhile.
 unsafe impl<T> Sync for Planes<T> {}
+
+impl<T: Float> Planes<T> {
+    /// The same planes, `by` elements further on.
+    pub(super) fn shifted(&self, by: usize) -> Self {
+        Planes { data: self.data.wrapping_add(by), ..*self }
+    }
+
+    /// Stores a tile whose columns are positions `span` of an image with lines of `line` positions, of which only the
+    /// first `per_line` are positions of the grid.
+    ///
+    /// # Safety
+    /// The tile is written for `rows` rows of `width` columns; the rows and positions exist and are the caller's.
+    pub(super) unsafe fn store_span(
+        &self,
+        tile: *const T,
+        width: usize,
+        span: Range<usize>,
+        line: usize,
+        row: usize,
+        rows: usize,
+    ) {
+        let (mut y, mut x) = (span.start / line, span.start % line);
+        let mut position = span.start;
+        while position < span.end {
+            if x < self.per_line {
+                let length = (self.per_line - x).min(span.end - position);
+                let from = tile.wrapping_add(position - span.start);
+                let to = self.data.wrapping_add(row * self.channel + y * self.line_step + x * self.step);
+                // SAFETY: positions `x..x + length` of line `y` exist, in the tile too.
+                unsafe { store_runs(from, width, to, self.channel, self.step, rows, length) };
+            }
+            position += line - x;
+            (y, x) = (y + 1, 0);
+        }
+    }
+}
+
+simd_fn! {
+    /// Copies `rows` runs of `length` numbers; in the target neighbours are `step` apart.
+    ///
+    /// # Safety
+    /// The runs exist on both sides and do not overlap.
+    unsafe fn store_runs<T: Float, V>(
+        from: *const T, width: usize, to: *mut T, channel: usize, step: usize, rows: usize, length: usize,
+    ) {
+        // SAFETY: inside the runs.
+        unsafe {
+            for r in 0..rows {
+                let (from, to) = (from.add(r * width), to.add(r * channel));
+                if step == 1 {
+                    let mut i = 0;
+                    while i + V::LANES <= length {
+                        V::load(from.add(i)).store(to.add(i));
+                        i += V::LANES;
+                    }
+                    if i < length {
+                        V::load_partial(from.add(i), length - i).store_partial(to.add(i), length - i);
+                    }
+                } else {
+                    for i in 0..length {
+                        *to.add(i * step) = *from.add(i);
+                    }
+                }
+            }
+        }
+    }
+}
 
 impl<T: Float> Target<T> for Planes<T> {
     fn place(&self, row: usize, column: usize, _: usize, columns: usize) -> Option<(*mut T, isize)> {

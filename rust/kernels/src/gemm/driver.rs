@@ -110,7 +110,7 @@ impl<T: Float> Target<T> for ColumnMajor<T> {
 }
 
 /// Working memory of one product, given back when dropped.
-pub(super) struct Scratch<T> {
+pub(crate) struct Scratch<T> {
     data: *mut T,
     bytes: usize,
 }
@@ -121,13 +121,13 @@ unsafe impl<T> Sync for Scratch<T> {}
 impl<T> Scratch<T> {
     /// # Panics
     /// When the system has no memory left for a few megabytes.
-    pub(super) fn new(elements: usize) -> Self {
+    pub(crate) fn new(elements: usize) -> Self {
         let bytes = elements * size_of::<T>();
         let data = alloc::alloc(bytes).expect("matmul: memory for packed blocks");
         Scratch { data: data.as_ptr().cast(), bytes }
     }
 
-    pub(super) fn at(&self, index: usize) -> *mut T {
+    pub(crate) fn at(&self, index: usize) -> *mut T {
         self.data.wrapping_add(index)
     }
 }

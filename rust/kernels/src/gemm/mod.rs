@@ -20,8 +20,9 @@ pub use probe::{bandwidth, fma_peak};
 use crate::pool;
 use crate::simd::Float;
 pub(crate) use columns::product_by_columns;
-pub(crate) use driver::{Product, Target, product};
-pub(crate) use pack::{Operand, Strided};
+pub(crate) use driver::{Product, Scratch, Target, product};
+pub(crate) use pack::{Operand, Strided, copy_rows};
+pub(crate) use tile::{Tail, kernels};
 pub(crate) use transpose::transpose;
 
 use driver::ColumnMajor;

@@ -75,11 +75,11 @@ impl<T: Float> Operand<T> for Strided<T> {
 }
 
 simd_fn! {
-    /// Packs lanes that are contiguous in memory.
+    /// Copies lanes that are contiguous in memory.
     ///
     /// # Safety
     /// `from` is readable for `depths` rows of `lanes`, `out` writable for `depths * width`, `lanes <= width`.
-    unsafe fn copy_rows<T: Float, V>(
+    pub(crate) unsafe fn copy_rows<T: Float, V>(
         from: *const T, step: isize, lanes: usize, depths: usize, width: usize, out: *mut T,
     ) {
         // SAFETY: rows and panel are as long as the contract says; partial accesses cover the rest of a row.

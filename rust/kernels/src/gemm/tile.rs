@@ -36,6 +36,14 @@ impl<T> Tail<T> {
 /// null or readable for `columns` and `rows`.
 pub(crate) type Tile<T> = unsafe fn(usize, *const T, isize, isize, *const T, isize, *mut T, isize, usize, &Tail<T>);
 
+/// A tile kernel for a B whose rows lie at `offsets` from one address: `C[r, c] = sum_p A[r, p] * b[offsets[p] + c]`,
+/// plus a bias per row unless it is null.
+///
+/// Arguments: offsets; A packed (its rows side by side at each depth); B; C, whose rows follow each other; the bias.
+/// The kernel for (rows, vectors) needs: A readable for `offsets.len() * rows`; B readable for `vectors * lanes` at
+/// every offset; C writable for `rows * vectors * lanes`; the bias null or readable for `rows`.
+pub(crate) type OffsetTile<T> = unsafe fn(&[usize], *const T, *const T, *mut T, *const T);
+
 /// Most rows of any tile.
 pub(crate) const MAX_ROWS: usize = 14;
 
@@ -50,6 +58,8 @@ pub(crate) struct Kernels<T: 'static> {
     one: [Tile<T>; MAX_ROWS],
     two: [Tile<T>; MAX_ROWS],
     four: [Tile<T>; 6],
+    one_by_offset: [OffsetTile<T>; MAX_ROWS],
+    two_by_offset: [OffsetTile<T>; MAX_ROWS],
 }
 
 impl<T> Kernels<T> {
@@ -60,6 +70,11 @@ impl<T> Kernels<T> {
             2 => self.two[rows - 1],
             _ => self.four[rows - 1],
         }
+    }
+
+    /// The tile of `rows` rows and `vectors` (1 or 2) vectors for a B that is read by offsets.
+    pub(crate) fn offset_tile(&self, rows: usize, vectors: usize) -> OffsetTile<T> {
+        if vectors == 1 { self.one_by_offset[rows - 1] } else { self.two_by_offset[rows - 1] }
     }
 }
 
@@ -94,6 +109,8 @@ impl<T: Float> Tables<T> {
         one: column!(tile_avx512, T, 1: 1 2 3 4 5 6 7 8 9 10 11 12 13 14),
         two: column!(tile_avx512, T, 2: 1 2 3 4 5 6 7 8 9 10 11 12 13 14),
         four: column!(tile_avx512, T, 4: 1 2 3 4 5 6),
+        one_by_offset: column!(offset_tile_avx512, T, 1: 1 2 3 4 5 6 7 8 9 10 11 12 13 14),
+        two_by_offset: column!(offset_tile_avx512, T, 2: 1 2 3 4 5 6 7 8 9 10 11 12 13 14),
     };
     #[cfg(target_arch = "x86_64")]
     const AVX2: Kernels<T> = Kernels {
@@ -103,6 +120,8 @@ impl<T: Float> Tables<T> {
         one: column!(tile_avx2, T, 1: 1 2 3 4 5 6 6 6 6 6 6 6 6 6),
         two: column!(tile_avx2, T, 2: 1 2 3 4 5 6 6 6 6 6 6 6 6 6),
         four: column!(tile_avx2, T, 4: 1 2 2 2 2 2),
+        one_by_offset: column!(offset_tile_avx2, T, 1: 1 2 3 4 5 6 6 6 6 6 6 6 6 6),
+        two_by_offset: column!(offset_tile_avx2, T, 2: 1 2 3 4 5 6 6 6 6 6 6 6 6 6),
     };
     #[cfg(target_arch = "aarch64")]
     const NEON: Kernels<T> = Kernels {
@@ -112,6 +131,8 @@ impl<T: Float> Tables<T> {
         one: column!(tile_neon, T, 1: 1 2 3 4 5 6 7 8 9 10 11 12 12 12),
         two: column!(tile_neon, T, 2: 1 2 3 4 5 6 7 8 9 10 11 12 12 12),
         four: column!(tile_neon, T, 4: 1 2 3 4 5 6),
+        one_by_offset: column!(offset_tile_neon, T, 1: 1 2 3 4 5 6 7 8 9 10 11 12 12 12),
+        two_by_offset: column!(offset_tile_neon, T, 2: 1 2 3 4 5 6 7 8 9 10 11 12 12 12),
     };
     const SCALAR: Kernels<T> = Kernels {
         lanes: 1,
@@ -120,11 +141,25 @@ impl<T: Float> Tables<T> {
         one: column!(tile_scalar, T, 1: 1 2 3 4 4 4 4 4 4 4 4 4 4 4),
         two: column!(tile_scalar, T, 2: 1 2 3 4 4 4 4 4 4 4 4 4 4 4),
         four: column!(tile_scalar, T, 4: 1 2 2 2 2 2),
+        one_by_offset: column!(offset_tile_scalar, T, 1: 1 2 3 4 4 4 4 4 4 4 4 4 4 4),
+        two_by_offset: column!(offset_tile_scalar, T, 2: 1 2 3 4 4 4 4 4 4 4 4 4 4 4),
     };
 }
 
 macro_rules! compile_tile {
-    ($name:ident, $vector:ty $(, $features:literal)?) => {
+    ($name:ident, $offset_name:ident, $vector:ty $(, $features:literal)?) => {
+        $(#[target_feature(enable = $features)])?
+        unsafe fn $offset_name<T: Float, const MR: usize, const NV: usize>(
+            offsets: &[usize],
+            a: *const T,
+            b: *const T,
+            c: *mut T,
+            bias: *const T,
+        ) {
+            // SAFETY: the caller's contract is passed on unchanged.
+            unsafe { offset_tile::<T, $vector, MR, NV>(offsets, a, b, c, bias) }
+        }
+
         $(#[target_feature(enable = $features)])?
         unsafe fn $name<T: Float, const MR: usize, const NV: usize>(
             depth: usize,
@@ -147,12 +182,12 @@ macro_rules! compile_tile {
 }
 
 #[cfg(target_arch = "x86_64")]
-compile_tile!(tile_avx512, T::Avx512, "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi1,bmi2");
+compile_tile!(tile_avx512, offset_tile_avx512, T::Avx512, "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi1,bmi2");
 #[cfg(target_arch = "x86_64")]
-compile_tile!(tile_avx2, T::Avx2, "avx2,fma,bmi1,bmi2");
+compile_tile!(tile_avx2, offset_tile_avx2, T::Avx2, "avx2,fma,bmi1,bmi2");
 #[cfg(target_arch = "aarch64")]
-compile_tile!(tile_neon, T::Neon, "neon");
-compile_tile!(tile_scalar, T);
+compile_tile!(tile_neon, offset_tile_neon, T::Neon, "neon");
+compile_tile!(tile_scalar, offset_tile_scalar, T);
 
 /// A loop over the rows of a tile in two halves: the compiler unrolls each completely, which it must to keep the
 /// accumulators in registers, while it would refuse one loop of twice the size.
@@ -254,5 +289,51 @@ unsafe fn tile<T: Float, V: Vector<Elem = T>, const MR: usize, const NV: usize>(
             finish!(V, MR, NV, acc, c, c_row, tail,
                 load: |p| V::load_partial(p, last), store: |v: V, p| v.store_partial(p, last));
         }
+    }
+}
+
+/// # Safety
+/// As [`OffsetTile`] says.
+#[inline(always)]
+#[allow(clippy::needless_range_loop)] // as in `tile`
+unsafe fn offset_tile<T: Float, V: Vector<Elem = T>, const MR: usize, const NV: usize>(
+    offsets: &[usize],
+    a: *const T,
+    b: *const T,
+    c: *mut T,
+    bias: *const T,
+) {
+    let mut acc = [[V::zero(); NV]; MR];
+    let mut a = a;
+    for &offset in offsets {
+        let mut columns = [V::zero(); NV];
+        for j in 0..NV {
+            // SAFETY: B is readable for NV vectors at every offset.
+            columns[j] = unsafe { V::load(b.add(offset + j * V::LANES)) };
+        }
+        each_row!(i < MR {
+            // SAFETY: A holds MR numbers for every offset.
+            let x = V::splat(unsafe { *a.add(i) });
+            for j in 0..NV {
+                acc[i][j] = x.mul_add(columns[j], acc[i][j]);
+            }
+        });
+        a = a.wrapping_add(MR);
+    }
+    // SAFETY: the bias has MR elements, C is MR rows of NV vectors.
+    unsafe {
+        if !bias.is_null() {
+            each_row!(i < MR {
+                let bias = V::splat(*bias.add(i));
+                for j in 0..NV {
+                    acc[i][j] = acc[i][j] + bias;
+                }
+            });
+        }
+        each_row!(i < MR {
+            for j in 0..NV {
+                acc[i][j].store(c.add((i * NV + j) * V::LANES));
+            }
+        });
     }
 }
