@@ -152,7 +152,7 @@ simd_fn! {
             } else {
                 sum_lanes!(V, n, |i, len| load::<V>(x.add(i), len) * load(weight.add(i), len))
             };
-            (math::log(total) + greatest, weighted)
+            (math::log(V::splat(total)).first() + greatest, weighted)
         }
     }
 }

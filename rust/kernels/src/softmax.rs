@@ -91,7 +91,7 @@ simd_fn! {
                 let greatest = V::splat(maximum::<V>(x, n));
                 if is_log {
                     let total: T = sum_lanes!(V, n, |i, len| math::exp(load::<V>(x.add(i), len) - greatest));
-                    let log_total = V::splat(math::log(total));
+                    let log_total = math::log(V::splat(total));
                     for_lanes!(V, n, |i, len| {
                         store((load::<V>(x.add(i), len) - greatest) - log_total, out.add(i), len);
                     });

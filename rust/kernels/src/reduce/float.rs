@@ -105,7 +105,7 @@ pub(crate) unsafe fn fold_block<V: Vector, F: FloatFold>(f: F, x: *const V::Elem
             let last = f.map(V::load_partial(x.add(i), n - i), shift);
             total = f.combine(total, V::first_lanes(n - i).select(last, identity));
         }
-        total.fold_lanes(|a, b| f.combine(a, b))
+        total.fold(|a, b| f.combine(a, b))
     }
 }
 

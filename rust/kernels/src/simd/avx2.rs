@@ -154,10 +154,10 @@ fn first_64(n: usize) -> __m256i {
 
 macro_rules! vector {
     (
-        $vector:ident, $elem:ident, $lanes:literal, $mask:ident, $first:ident,
+        $vector:ident, $elem:ident, $lanes:literal, $mask:ident, $prefix:ident,
         $set1:ident, $loadu:ident, $storeu:ident, $maskload:ident, $maskstore:ident, $fmadd:ident,
         $xor:ident, $and:ident, $andnot:ident, $or:ident, $sqrt:ident, $round:ident, $min:ident, $max:ident,
-        $cmp:ident, $blendv:ident
+        $cmp:ident, $blendv:ident, $first:ident
     ) => {
         impl Neg for $vector {
             type Output = Self;
@@ -169,6 +169,7 @@ macro_rules! vector {
         impl Vector for $vector {
             type Elem = $elem;
             type Mask = $mask;
+            type Double = F64x4;
             const LANES: usize = $lanes;
 
             #[inline(always)]
@@ -185,11 +186,11 @@ macro_rules! vector {
             }
             #[inline(always)]
             unsafe fn load_partial(p: *const $elem, n: usize) -> Self {
-                $vector(cpu!($maskload(p, $first(n))))
+                $vector(cpu!($maskload(p, $prefix(n))))
             }
             #[inline(always)]
             unsafe fn store_partial(self, p: *mut $elem, n: usize) {
-                cpu!($maskstore(p, $first(n), self.0))
+                cpu!($maskstore(p, $prefix(n), self.0))
             }
             #[inline(always)]
             fn mul_add(self, b: Self, c: Self) -> Self {
@@ -253,6 +254,22 @@ macro_rules! vector {
                 $vector(cpu!($blendv(b.0, a.0, mask.0)))
             }
             #[inline(always)]
+            fn fold(self, f: impl Fn(Self, Self) -> Self) -> $elem {
+                self.fold_halves(f).first()
+            }
+            #[inline(always)]
+            fn first(self) -> $elem {
+                cpu!($first(self.0))
+            }
+            #[inline(always)]
+            fn to_double(self) -> [F64x4; 2] {
+                self.widen()
+            }
+            #[inline(always)]
+            fn of_double(halves: [F64x4; 2]) -> Self {
+                Self::narrow(halves)
+            }
+            #[inline(always)]
             fn pow2(self) -> Self {
                 self.pow2_bits()
             }
@@ -288,7 +305,8 @@ vector!(
     _mm256_min_ps,
     _mm256_max_ps,
     _mm256_cmp_ps,
-    _mm256_blendv_ps
+    _mm256_blendv_ps,
+    _mm256_cvtss_f32
 );
 vector!(
     F64x4,
@@ -311,10 +329,28 @@ vector!(
     _mm256_min_pd,
     _mm256_max_pd,
     _mm256_cmp_pd,
-    _mm256_blendv_pd
+    _mm256_blendv_pd,
+    _mm256_cvtsd_f64
 );
 
 impl F32x8 {
+    /// Folds the register onto itself: every lane ends as the whole.
+    #[inline(always)]
+    fn fold_halves(self, f: impl Fn(Self, Self) -> Self) -> Self {
+        let x = f(self, F32x8(cpu!(_mm256_permute2f128_ps::<1>(self.0, self.0))));
+        let x = f(x, F32x8(cpu!(_mm256_permute_ps::<0b01_00_11_10>(x.0))));
+        f(x, F32x8(cpu!(_mm256_permute_ps::<0b10_11_00_01>(x.0))))
+    }
+    #[inline(always)]
+    fn widen(self) -> [F64x4; 2] {
+        let low = cpu!(_mm256_cvtps_pd(_mm256_castps256_ps128(self.0)));
+        let high = cpu!(_mm256_cvtps_pd(_mm256_extractf128_ps::<1>(self.0)));
+        [F64x4(low), F64x4(high)]
+    }
+    #[inline(always)]
+    fn narrow([low, high]: [F64x4; 2]) -> Self {
+        F32x8(cpu!(_mm256_set_m128(_mm256_cvtpd_ps(high.0), _mm256_cvtpd_ps(low.0))))
+    }
     #[inline(always)]
     fn pow2_bits(self) -> Self {
         let biased = cpu!(_mm256_add_epi32(_mm256_cvtps_epi32(self.0), _mm256_set1_epi32(127)));
@@ -332,6 +368,20 @@ impl F32x8 {
 }
 
 impl F64x4 {
+    /// Folds the register onto itself: every lane ends as the whole.
+    #[inline(always)]
+    fn fold_halves(self, f: impl Fn(Self, Self) -> Self) -> Self {
+        let x = f(self, F64x4(cpu!(_mm256_permute2f128_pd::<1>(self.0, self.0))));
+        f(x, F64x4(cpu!(_mm256_permute_pd::<0b0101>(x.0))))
+    }
+    #[inline(always)]
+    fn widen(self) -> [F64x4; 2] {
+        [self; 2]
+    }
+    #[inline(always)]
+    fn narrow([x, _]: [F64x4; 2]) -> Self {
+        x
+    }
     #[inline(always)]
     fn pow2_bits(self) -> Self {
         // Adding 1.5 * 2^52 leaves the integer in the low bits: AVX2 has no conversion of f64 to i64.

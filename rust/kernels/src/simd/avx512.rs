@@ -127,7 +127,7 @@ macro_rules! vector {
         $vector:ident, $elem:ident, $lanes:literal, $mask:ident, $bits:ident,
         $set1:ident, $loadu:ident, $storeu:ident, $maskz_loadu:ident, $mask_storeu:ident, $fmadd:ident, $abs:ident,
         $xor:ident, $and:ident, $andnot:ident, $or:ident, $sqrt:ident, $roundscale:ident, $min:ident, $max:ident,
-        $cmp:ident, $blend:ident, $scalef:ident, $getexp:ident, $getmant:ident
+        $cmp:ident, $blend:ident, $scalef:ident, $getexp:ident, $getmant:ident, $first:ident
     ) => {
         impl Neg for $vector {
             type Output = Self;
@@ -139,6 +139,7 @@ macro_rules! vector {
         impl Vector for $vector {
             type Elem = $elem;
             type Mask = $mask;
+            type Double = F64x8;
             const LANES: usize = $lanes;
 
             #[inline(always)]
@@ -223,6 +224,22 @@ macro_rules! vector {
                 $vector(cpu!($blend(mask.0, b.0, a.0)))
             }
             #[inline(always)]
+            fn fold(self, f: impl Fn(Self, Self) -> Self) -> $elem {
+                self.fold_halves(f).first()
+            }
+            #[inline(always)]
+            fn first(self) -> $elem {
+                cpu!($first(self.0))
+            }
+            #[inline(always)]
+            fn to_double(self) -> [F64x8; 2] {
+                self.widen()
+            }
+            #[inline(always)]
+            fn of_double(halves: [F64x8; 2]) -> Self {
+                Self::narrow(halves)
+            }
+            #[inline(always)]
             fn pow2(self) -> Self {
                 $vector(cpu!($scalef($set1(1.0), self.0)))
             }
@@ -266,7 +283,8 @@ vector!(
     _mm512_mask_blend_ps,
     _mm512_scalef_ps,
     _mm512_getexp_ps,
-    _mm512_getmant_ps
+    _mm512_getmant_ps,
+    _mm512_cvtss_f32
 );
 vector!(
     F64x8,
@@ -293,5 +311,46 @@ vector!(
     _mm512_mask_blend_pd,
     _mm512_scalef_pd,
     _mm512_getexp_pd,
-    _mm512_getmant_pd
+    _mm512_getmant_pd,
+    _mm512_cvtsd_f64
 );
+
+impl F32x16 {
+    /// Folds the register onto itself: every lane ends as the whole.
+    #[inline(always)]
+    fn fold_halves(self, f: impl Fn(Self, Self) -> Self) -> Self {
+        let x = f(self, F32x16(cpu!(_mm512_shuffle_f32x4::<0b01_00_11_10>(self.0, self.0))));
+        let x = f(x, F32x16(cpu!(_mm512_shuffle_f32x4::<0b10_11_00_01>(x.0, x.0))));
+        let x = f(x, F32x16(cpu!(_mm512_permute_ps::<0b01_00_11_10>(x.0))));
+        f(x, F32x16(cpu!(_mm512_permute_ps::<0b10_11_00_01>(x.0))))
+    }
+    #[inline(always)]
+    fn widen(self) -> [F64x8; 2] {
+        let low = cpu!(_mm512_cvtps_pd(_mm512_castps512_ps256(self.0)));
+        let high = cpu!(_mm512_cvtps_pd(_mm512_extractf32x8_ps::<1>(self.0)));
+        [F64x8(low), F64x8(high)]
+    }
+    #[inline(always)]
+    fn narrow([low, high]: [F64x8; 2]) -> Self {
+        let low = cpu!(_mm512_castps256_ps512(_mm512_cvtpd_ps(low.0)));
+        F32x16(cpu!(_mm512_insertf32x8::<1>(low, _mm512_cvtpd_ps(high.0))))
+    }
+}
+
+impl F64x8 {
+    /// Folds the register onto itself: every lane ends as the whole.
+    #[inline(always)]
+    fn fold_halves(self, f: impl Fn(Self, Self) -> Self) -> Self {
+        let x = f(self, F64x8(cpu!(_mm512_shuffle_f64x2::<0b01_00_11_10>(self.0, self.0))));
+        let x = f(x, F64x8(cpu!(_mm512_shuffle_f64x2::<0b10_11_00_01>(x.0, x.0))));
+        f(x, F64x8(cpu!(_mm512_permute_pd::<0b0101_0101>(x.0))))
+    }
+    #[inline(always)]
+    fn widen(self) -> [F64x8; 2] {
+        [self; 2]
+    }
+    #[inline(always)]
+    fn narrow([x, _]: [F64x8; 2]) -> Self {
+        x
+    }
+}

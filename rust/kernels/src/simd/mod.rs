@@ -67,6 +67,8 @@ pub trait Vector:
     type Elem: Float;
     /// The result of a comparison.
     type Mask: Mask;
+    /// The `f64` register of the same instruction set.
+    type Double: Vector<Elem = f64, Double = Self::Double>;
     /// How many numbers the register holds.
     const LANES: usize;
 
@@ -177,35 +179,35 @@ pub trait Vector:
         unsafe { Self::load(index.as_ptr()) }.lt(Self::from_f64(n as f64))
     }
 
+    /// Folds the lanes with a commutative `f`, in a fixed tree: lane `i` with lane `i + LANES/2`, and so on.
+    fn fold(self, f: impl Fn(Self, Self) -> Self) -> Self::Elem;
     /// The sum of all lanes, added in a fixed tree.
+    #[inline(always)]
     fn reduce_add(self) -> Self::Elem {
-        self.fold_lanes(|a, b| a + b)
+        self.fold(|a, b| a + b)
     }
     /// The product of all lanes, multiplied in a fixed tree.
+    #[inline(always)]
     fn reduce_mul(self) -> Self::Elem {
-        self.fold_lanes(|a, b| a * b)
+        self.fold(|a, b| a * b)
     }
     /// The greatest lane, NaN if any is NaN.
+    #[inline(always)]
     fn reduce_maximum(self) -> Self::Elem {
-        self.fold_lanes(|a, b| a.maximum(b))
+        self.fold(|a, b| a.maximum(b))
     }
     /// The smallest lane, NaN if any is NaN.
-    fn reduce_minimum(self) -> Self::Elem {
-        self.fold_lanes(|a, b| a.minimum(b))
-    }
-    /// Folds the lanes in a fixed tree: lane `i` with lane `i + LANES/2`, and so on.
     #[inline(always)]
-    fn fold_lanes(self, f: impl Fn(Self::Elem, Self::Elem) -> Self::Elem) -> Self::Elem {
-        let mut lanes = self.to_lanes();
-        let mut n = Self::LANES;
-        while n > 1 {
-            n /= 2;
-            for i in 0..n {
-                lanes[i] = f(lanes[i], lanes[i + n]);
-            }
-        }
-        lanes[0]
+    fn reduce_minimum(self) -> Self::Elem {
+        self.fold(|a, b| a.minimum(b))
     }
+    /// The first lane.
+    fn first(self) -> Self::Elem;
+
+    /// The lanes in `f64`, in two halves (twice the same for `f64` itself): for functions that need the precision.
+    fn to_double(self) -> [Self::Double; 2];
+    /// The lanes of two halves, rounded.
+    fn of_double(halves: [Self::Double; 2]) -> Self;
     /// The lanes as an array; entries behind `LANES` are zero.
     #[inline(always)]
     fn to_lanes(self) -> [Self::Elem; MAX_LANES] {

@@ -116,7 +116,7 @@ macro_rules! vector {
     (
         $vector:ident, $elem:ident, $lanes:literal, $mask:ident, $bits:ident,
         $dup:ident, $load:ident, $store:ident, $fma:ident, $abs:ident, $neg:ident, $bsl:ident, $dup_bits:ident,
-        $sqrt:ident, $floor:ident, $ceil:ident, $round:ident, $trunc:ident, $ceq:ident, $clt:ident, $cle:ident
+        $sqrt:ident, $floor:ident, $ceil:ident, $round:ident, $trunc:ident, $ceq:ident, $clt:ident, $cle:ident, $first:ident
     ) => {
         impl Neg for $vector {
             type Output = Self;
@@ -128,6 +128,7 @@ macro_rules! vector {
         impl Vector for $vector {
             type Elem = $elem;
             type Mask = $mask;
+            type Double = F64x2;
             const LANES: usize = $lanes;
 
             #[inline(always)]
@@ -215,6 +216,22 @@ macro_rules! vector {
                 $vector(cpu!($bsl(mask.0, a.0, b.0)))
             }
             #[inline(always)]
+            fn fold(self, f: impl Fn(Self, Self) -> Self) -> $elem {
+                self.fold_halves(f).first()
+            }
+            #[inline(always)]
+            fn first(self) -> $elem {
+                cpu!($first::<0>(self.0))
+            }
+            #[inline(always)]
+            fn to_double(self) -> [F64x2; 2] {
+                self.widen()
+            }
+            #[inline(always)]
+            fn of_double(halves: [F64x2; 2]) -> Self {
+                Self::narrow(halves)
+            }
+            #[inline(always)]
             fn pow2(self) -> Self {
                 self.pow2_bits()
             }
@@ -250,7 +267,8 @@ vector!(
     vrndq_f32,
     vceqq_f32,
     vcltq_f32,
-    vcleq_f32
+    vcleq_f32,
+    vgetq_lane_f32
 );
 vector!(
     F64x2,
@@ -273,10 +291,27 @@ vector!(
     vrndq_f64,
     vceqq_f64,
     vcltq_f64,
-    vcleq_f64
+    vcleq_f64,
+    vgetq_lane_f64
 );
 
 impl F32x4 {
+    /// Folds the register onto itself: every lane ends as the whole.
+    #[inline(always)]
+    fn fold_halves(self, f: impl Fn(Self, Self) -> Self) -> Self {
+        let x = f(self, F32x4(cpu!(vextq_f32::<2>(self.0, self.0))));
+        f(x, F32x4(cpu!(vrev64q_f32(x.0))))
+    }
+    #[inline(always)]
+    fn widen(self) -> [F64x2; 2] {
+        let low = cpu!(vcvt_f64_f32(vget_low_f32(self.0)));
+        let high = cpu!(vcvt_high_f64_f32(self.0));
+        [F64x2(low), F64x2(high)]
+    }
+    #[inline(always)]
+    fn narrow([low, high]: [F64x2; 2]) -> Self {
+        F32x4(cpu!(vcvt_high_f32_f64(vcvt_f32_f64(low.0), high.0)))
+    }
     #[inline(always)]
     fn pow2_bits(self) -> Self {
         let biased = cpu!(vaddq_s32(vcvtq_s32_f32(self.0), vdupq_n_s32(127)));
@@ -294,6 +329,19 @@ impl F32x4 {
 }
 
 impl F64x2 {
+    /// Folds the register onto itself: every lane ends as the whole.
+    #[inline(always)]
+    fn fold_halves(self, f: impl Fn(Self, Self) -> Self) -> Self {
+        f(self, F64x2(cpu!(vextq_f64::<1>(self.0, self.0))))
+    }
+    #[inline(always)]
+    fn widen(self) -> [F64x2; 2] {
+        [self; 2]
+    }
+    #[inline(always)]
+    fn narrow([x, _]: [F64x2; 2]) -> Self {
+        x
+    }
     #[inline(always)]
     fn pow2_bits(self) -> Self {
         let biased = cpu!(vaddq_s64(vcvtq_s64_f64(self.0), vdupq_n_s64(1023)));

@@ -34,6 +34,7 @@ macro_rules! scalar_vector {
         impl Vector for $f {
             type Elem = $f;
             type Mask = bool;
+            type Double = f64;
             const LANES: usize = 1;
 
             #[inline(always)]
@@ -122,6 +123,22 @@ macro_rules! scalar_vector {
             #[inline(always)]
             fn blend(mask: bool, a: Self, b: Self) -> Self {
                 if mask { a } else { b }
+            }
+            #[inline(always)]
+            fn fold(self, _: impl Fn(Self, Self) -> Self) -> $f {
+                self
+            }
+            #[inline(always)]
+            fn first(self) -> $f {
+                self
+            }
+            #[inline(always)]
+            fn to_double(self) -> [f64; 2] {
+                [self.into(); 2]
+            }
+            #[inline(always)]
+            fn of_double([x, _]: [f64; 2]) -> Self {
+                x as $f
             }
             #[inline(always)]
             fn pow2(self) -> Self {

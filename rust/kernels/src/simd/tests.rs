@@ -117,6 +117,26 @@ simd_fn! {
         let x = unsafe { V::load(numbers.as_ptr()) };
         let lanes = V::LANES as f64;
         assert_eq!(x.reduce_add().to_f64(), lanes * (lanes + 1.0) / 2.0);
+        assert_eq!(V::from_f64(2.0).reduce_mul().to_f64(), lanes.exp2());
+        assert_eq!(x.first().to_f64(), 1.0);
+        // Folding visits every lane: one NaN anywhere is found.
+        for lane in 0..V::LANES {
+            let mut with_nan = x.to_lanes();
+            with_nan[lane] = T::NAN;
+            // SAFETY: the array holds MAX_LANES numbers.
+            let with_nan = unsafe { V::load(with_nan.as_ptr()) };
+            assert!(with_nan.reduce_maximum().to_f64().is_nan() && with_nan.reduce_minimum().to_f64().is_nan());
+        }
+        let [low, high] = x.to_double();
+        let doubled = V::of_double([low + low, high + high]).to_lanes();
+        for (lane, x) in doubled.iter().enumerate().take(V::LANES) {
+            assert_eq!(x.to_f64(), 2.0 * (lane as f64 + 1.0), "{isa:?} conversion to f64 and back");
+        }
+        for n in 0..=V::LANES {
+            let mask = V::first_lanes(n);
+            let marked = mask.select(V::from_f64(1.0), V::zero()).reduce_add();
+            assert_eq!((marked.to_f64(), mask.all()), (n as f64, n == V::LANES));
+        }
         assert_eq!((x.reduce_maximum().to_f64(), x.reduce_minimum().to_f64()), (lanes, 1.0));
         assert_eq!(x.map_lanes(|a| a + a).reduce_maximum().to_f64(), 2.0 * lanes);
         assert_eq!(x.zip_lanes(x, |a, b| a * b).reduce_maximum().to_f64(), lanes * lanes);
