@@ -95,6 +95,11 @@ impl Expr {
         }
     }
 
+    /// Itself.
+    pub fn same(&self) -> Self {
+        self.map(|t| Ok(t.clone()))
+    }
+
     /// Any op with one input and no attributes.
     pub fn op(&self, def: &'static OpDef) -> Self {
         apply(def, Attrs::None, &[self])

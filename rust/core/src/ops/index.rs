@@ -406,14 +406,17 @@ fn triangle(attrs: &Attrs, x: &Tensor, keep: &'static OpDef) -> Result<Tensors> 
 
 // -------------------------------------------------------------------------------------------- advanced indexing
 
-/// Adds the dimension's length to negative indices and refuses what is still outside.
+/// Adds the dimension's length to negative indices and refuses what is outside.
 fn wrapped(index: &Tensor, len: usize, dim: usize) -> Result<Tensor> {
-    let name = format!("index: at dim {dim}");
+    if index.device() == Device::Cpu {
+        let (flat, n) = (positions(index)?, len as i64);
+        if let Some(i) = flat.slice::<i64>().iter().find(|i| !(-n..n).contains(*i)) {
+            bail!(Index, "index: must be in [{}, {n}) at dim {dim}, got {i}", -n);
+        }
+    }
     let negative = Expr::from(index).compare_int(&super::elementwise::LT, 0).0?;
     let moved = super::add(index, &Tensor::scalar_int(len as i64)?)?;
-    let index = call1(&super::elementwise::WHERE, Attrs::None, &[&negative, &moved, index])?;
-    in_range(&name, &index, len)?;
-    Ok(index)
+    call1(&super::elementwise::WHERE, Attrs::None, &[&negative, &moved, index])
 }
 
 /// Where the elements named by several index tensors lie, as NumPy and torch define it.

@@ -190,10 +190,10 @@ pub(super) const ROWS: &[&[(&OpDef, &[&str])]] = &[ARITHMETIC, FLOAT, COMPARISON
 arithmetic! { ARITHMETIC:
     /// x + y.
     ADD "add" |x, y| x + y, int |i, j| Int::add(i, j), bool Some(|a, b| a | b), check None, wgsl "(x + y)" "(x + y)",
-        grad(- |g| g * 1.0, g * 1.0);
+        grad(- |g| g.same(), g.same());
     /// x - y.
     SUB "sub" |x, y| x - y, int |i, j| Int::sub(i, j), bool None, check None, wgsl "(x - y)" "(x - y)",
-        grad(- |g| g * 1.0, -g);
+        grad(- |g| g.same(), -g);
     /// x y.
     MUL "mul" |x, y| x * y, int |i, j| Int::mul(i, j), bool Some(|a, b| a & b), check None, wgsl "(x * y)" "(x * y)",
         grad(cross |g, x, y| g * y, g * x);
@@ -217,10 +217,10 @@ arithmetic! { ARITHMETIC:
     /// What is left of x after whole multiples of y; has the sign of y.
     REMAINDER "remainder" |x, y| remainder(x, y), int |i, j| i.modulo(j), bool None, check Some(no_zero),
         wgsl "remainder_(x, y)" "modulo_int(x, y)",
-        grad(in |g, x, y| g * 1.0, -(g * x.op2(&FLOOR_DIVIDE, y)));
+        grad(in |g, x, y| g.same(), -(g * x.op2(&FLOOR_DIVIDE, y)));
     /// What is left of x after whole multiples of y; has the sign of x.
     FMOD "fmod" |x, y| fmod(x, y), int |i, j| i.rem(j), bool None, check Some(no_zero), wgsl "fmod_(x, y)" "rem_int(x, y)",
-        grad(in |g, x, y| g * 1.0, -(g * (x / y).op(&unary::TRUNC)));
+        grad(in |g, x, y| g.same(), -(g * (x / y).op(&unary::TRUNC)));
 }
 
 float_binary! { FLOAT:

@@ -52,10 +52,10 @@ float_ternary! { FLOAT:
         grad(in |g, x, y, z| g * (1.0 - z), g * z, g * (y - x));
     /// x + value y z.
     ADDCMUL "addcmul" [value] |x, y, z| (y * z).mul_add(value, x), wgsl "(x + p0 * y * z)",
-        grad(in |g, x, y, z| { let _ = x; g * 1.0 }, g * z * value, g * y * value);
+        grad(in |g, x, y, z| { let _ = x; g.same() }, g * z * value, g * y * value);
     /// x + value y / z.
     ADDCDIV "addcdiv" [value] |x, y, z| (y / z).mul_add(value, x), wgsl "(x + p0 * y / z)",
-        grad(in |g, x, y, z| { let _ = x; g * 1.0 }, g * value / z, -(g * value * y / (z * z)));
+        grad(in |g, x, y, z| { let _ = x; g.same() }, g * value / z, -(g * value * y / (z * z)));
 }
 
 const CHOICE: &[(&OpDef, &[&str])] = &[(&WHERE, &[])];

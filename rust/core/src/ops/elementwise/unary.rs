@@ -168,7 +168,7 @@ float_unary! { FLOAT:
     ERFC "erfc" [] |x| math::erfc(x), wgsl "erfc_(x)",
         grad(x |g, x| g * (-(x * x)).op(&EXP) * -std::f64::consts::FRAC_2_SQRT_PI);
     /// x without its integer part; has the sign of x.
-    FRAC "frac" [] |x| x - x.trunc(), wgsl "(x - trunc(x))", grad(- |g| g * 1.0);
+    FRAC "frac" [] |x| x - x.trunc(), wgsl "(x - trunc(x))", grad(- |g| g.same());
 }
 
 float_unary! { ACTIVATIONS:
