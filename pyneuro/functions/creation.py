@@ -15,7 +15,7 @@ from pyneuro import _core
 from pyneuro._core import Tensor, ops
 from pyneuro._size import Size
 from pyneuro._typing import Device, DType, Number
-from pyneuro.functions._common import shape_of, tracked
+from pyneuro.functions._common import composed, shape_of, tracked
 
 __all__ = [
     "tensor", "as_tensor", "asarray", "zeros", "ones", "empty", "full", "zeros_like", "ones_like",
@@ -95,6 +95,7 @@ def full(
     return tracked(_core.full(shape, fill_value, dtype, device), requires_grad)
 
 
+@composed
 def zeros(*size: Any, dtype: DType | None = None, device: Device = None, requires_grad: bool = False) -> Tensor:
     """All 0; the size as numbers or as one sequence.
 
@@ -104,6 +105,7 @@ def zeros(*size: Any, dtype: DType | None = None, device: Device = None, require
     return tracked(_core.full(shape_of("zeros", size), 0.0, dtype, device), requires_grad)
 
 
+@composed
 def ones(*size: Any, dtype: DType | None = None, device: Device = None, requires_grad: bool = False) -> Tensor:
     """All 1; the size as numbers or as one sequence.
 
@@ -243,6 +245,7 @@ def linspace(
     return tracked(_core.linspace(start, end, steps, dtype, device), requires_grad)
 
 
+@composed
 def logspace(
     start: float,
     end: float,
@@ -262,6 +265,7 @@ def logspace(
     return tracked(ops["pow"](float(base), exponents), requires_grad)
 
 
+@composed
 def eye(
     n: int,
     m: int | None = None,

@@ -24,9 +24,9 @@ __all__ = [
 def manual_seed(seed: int) -> Generator:
     """Seed the global generator, for every device.
 
-    >>> pn.manual_seed(0)
+    >>> _ = pn.manual_seed(0)
     >>> first = pn.rand(2)
-    >>> pn.manual_seed(0)
+    >>> _ = pn.manual_seed(0)
     >>> pn.equal(first, pn.rand(2))
     True
     """
@@ -205,9 +205,19 @@ def normal(
 def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | None = None) -> Tensor:
     """1 with the probability that stands in the element (or with `p` in each), else 0.
 
+    A probability outside [0, 1] is a ValueError; those in a GPU tensor are not looked at, which would wait for it.
+
     >>> pn.bernoulli(pn.tensor([0.0, 1.0]))
     tensor([0., 1.])
     """
+    if p is not None:
+        low = high = float(p)
+    elif input.is_cpu and input.numel():
+        low, high = float(_core.amin(input).item()), float(_core.amax(input).item())
+    else:
+        low = high = 0.0
+    if not (low >= 0 and high <= 1):
+        raise ValueError(f"bernoulli: probabilities must be in [0, 1], got {high if low >= 0 else low}")
     draw = _core.rand(list(input.shape), input.dtype, input.device, generator)
     return ops["lt"](draw, input.detach() if p is None else p).to(input.dtype)
 

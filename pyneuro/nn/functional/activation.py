@@ -8,6 +8,7 @@ from __future__ import annotations
 from pyneuro._core import Tensor, ops, ops_
 from pyneuro._typing import DType
 from pyneuro.functions import log_softmax, softmax, where
+from pyneuro.functions._common import composed
 
 __all__ = [
     "celu",
@@ -70,6 +71,7 @@ def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = Fals
     return (ops_ if inplace else ops)["leaky_relu"](input, negative_slope)
 
 
+@composed
 def prelu(input: Tensor, weight: Tensor) -> Tensor:
     """x where x > 0, else weight * x, with one weight for all or one per channel (dimension 1)."""
     if weight.numel() != 1:
@@ -130,6 +132,7 @@ def mish(input: Tensor, inplace: bool = False) -> Tensor:
     return (ops_ if inplace else ops)["mish"](input)
 
 
+@composed
 def softsign(input: Tensor) -> Tensor:
     """x / (1 + |x|)."""
     return input / (1.0 + input.abs())
@@ -157,6 +160,7 @@ def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     return ops["softshrink"](input, lambd)
 
 
+@composed
 def tanhshrink(input: Tensor) -> Tensor:
     """x - tanh(x)."""
     return input - ops["tanh"](input)
@@ -167,6 +171,7 @@ def threshold(input: Tensor, threshold: float, value: float, inplace: bool = Fal
     return (ops_ if inplace else ops)["threshold"](input, threshold, value)
 
 
+@composed
 def glu(input: Tensor, dim: int = -1) -> Tensor:
     """a * sigmoid(b) for the two halves a, b of dimension `dim`, which must have an even length."""
     length = input.shape[dim]

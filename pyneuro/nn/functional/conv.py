@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pyneuro import _core
 from pyneuro._core import Tensor
+from pyneuro.functions._common import composed
 from pyneuro.nn.functional.checks import Ints, pair, single
 from pyneuro.nn.functional.padding import pad
 
@@ -40,6 +41,7 @@ def _resolve_padding(
     return pad(input, pads), [0] * len(kernel)
 
 
+@composed
 def conv1d(
     input: Tensor,
     weight: Tensor,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pyneuro import _core
 from pyneuro._core import Tensor
+from pyneuro.functions._common import composed
 
 __all__ = ["bilinear", "linear"]
 
@@ -16,6 +17,7 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return _core.linear(input, weight, bias)
 
 
+@composed
 def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """x1^T W_o x2 + b_o for every output o.
 

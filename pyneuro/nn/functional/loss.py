@@ -7,6 +7,7 @@ import warnings
 from pyneuro import _core
 from pyneuro._core import Tensor
 from pyneuro.functions import where
+from pyneuro.functions._common import composed
 from pyneuro.nn.functional.activation import log_softmax, logsigmoid
 
 __all__ = [
@@ -39,7 +40,7 @@ def _warn_shapes(op: str, input: Tensor, target: Tensor) -> None:
         warnings.warn(
             f"{op}: input and target should have the same shape, got {tuple(input.shape)} and {tuple(target.shape)}; "
             "they are broadcast",
-            stacklevel=3,
+            stacklevel=4,
         )
 
 
@@ -48,18 +49,21 @@ def _require_shapes(op: str, input: Tensor, target: Tensor) -> None:
         raise ValueError(f"{op}: target must have the shape of input {tuple(input.shape)}, got {tuple(target.shape)}")
 
 
+@composed
 def mse_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
     """(input - target)^2."""
     _warn_shapes("mse_loss", input, target)
     return _reduce("mse_loss", (input - target).square(), reduction)
 
 
+@composed
 def l1_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
     """|input - target|."""
     _warn_shapes("l1_loss", input, target)
     return _reduce("l1_loss", (input - target).abs(), reduction)
 
 
+@composed
 def smooth_l1_loss(input: Tensor, target: Tensor, reduction: str = "mean", beta: float = 1.0) -> Tensor:
     """d^2 / (2 beta) where d = |input - target| < beta, else d - beta / 2."""
     if beta < 0:
@@ -72,6 +76,7 @@ def smooth_l1_loss(input: Tensor, target: Tensor, reduction: str = "mean", beta:
     return _reduce("smooth_l1_loss", loss, reduction)
 
 
+@composed
 def huber_loss(input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0) -> Tensor:
     """d^2 / 2 where d = |input - target| <= delta, else delta (d - delta / 2)."""
     if delta <= 0:
@@ -140,6 +145,7 @@ def _bounded_log(probability: Tensor) -> Tensor:
     return where(possible, where(possible, probability, 1.0).log(), -100.0).clamp(min=-100.0)
 
 
+@composed
 def binary_cross_entropy(
     input: Tensor, target: Tensor, weight: Tensor | None = None, reduction: str = "mean"
 ) -> Tensor:
@@ -151,6 +157,7 @@ def binary_cross_entropy(
     return _reduce("binary_cross_entropy", loss, reduction)
 
 
+@composed
 def binary_cross_entropy_with_logits(
     input: Tensor,
     target: Tensor,
@@ -169,6 +176,7 @@ def binary_cross_entropy_with_logits(
     return _reduce("binary_cross_entropy_with_logits", loss, reduction)
 
 
+@composed
 def kl_div(input: Tensor, target: Tensor, reduction: str = "mean", log_target: bool = False) -> Tensor:
     """target (log(target) - input), where input holds log-probabilities, and target too if `log_target`.
 
@@ -184,6 +192,7 @@ def kl_div(input: Tensor, target: Tensor, reduction: str = "mean", log_target: b
     return _reduce("kl_div", loss, reduction)
 
 
+@composed
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
     """x1 . x2 / (max(|x1|, eps) max(|x2|, eps)) along `dim`."""
     norms = x1.norm(2, dim).clamp(min=eps) * x2.norm(2, dim).clamp(min=eps)

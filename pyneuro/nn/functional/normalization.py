@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from pyneuro import _core
 from pyneuro._core import Tensor
+from pyneuro.functions._common import composed
 from pyneuro.functions.creation import finfo
 
 __all__ = ["batch_norm", "group_norm", "layer_norm", "normalize", "rms_norm"]
@@ -49,6 +50,7 @@ def layer_norm(
     return _core.layer_norm(input, list(normalized_shape), weight, bias, eps)
 
 
+@composed
 def rms_norm(
     input: Tensor,
     normalized_shape: Sequence[int],
@@ -69,6 +71,7 @@ def rms_norm(
     return result if weight is None else result * weight
 
 
+@composed
 def group_norm(
     input: Tensor,
     num_groups: int,
@@ -95,6 +98,7 @@ def group_norm(
     return result
 
 
+@composed
 def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Tensor:
     """x / max(norm(x), eps), with the p-norm along `dim`."""
     return input / input.norm(p, dim, keepdim=True).clamp(min=eps)

@@ -6,6 +6,7 @@ from typing import Any
 
 from pyneuro import _core
 from pyneuro._core import Tensor
+from pyneuro.functions._common import composed
 from pyneuro.functions.creation import tensor
 from pyneuro.nn.functional.checks import Ints, check_positive, pair, single
 
@@ -47,6 +48,7 @@ def max_pool2d(
     return (values, indices) if return_indices else values
 
 
+@composed
 def max_pool1d(
     input: Tensor,
     kernel_size: Ints,
@@ -95,6 +97,7 @@ def avg_pool2d(
     return means if batched is input else means.squeeze(0)
 
 
+@composed
 def avg_pool1d(
     input: Tensor,
     kernel_size: Ints,
@@ -133,6 +136,7 @@ def _adapt(op: str, input: Tensor, dim: int, windows: int | None) -> Tensor:
     return (input.transpose(dim, -1) @ _window_means(length, windows, input)).transpose(dim, -1)
 
 
+@composed
 def adaptive_avg_pool2d(input: Tensor, output_size: int | tuple[int | None, int | None] | None) -> Tensor:
     """Means over windows chosen so that the result has `output_size`; None keeps a dimension.
 
@@ -146,6 +150,7 @@ def adaptive_avg_pool2d(input: Tensor, output_size: int | tuple[int | None, int 
     return input
 
 
+@composed
 def adaptive_avg_pool1d(input: Tensor, output_size: Ints) -> Tensor:
     """As `adaptive_avg_pool2d` over one dimension: input (N, C, L) or (C, L)."""
     if input.ndim not in (2, 3):
