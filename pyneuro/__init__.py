@@ -9,43 +9,61 @@ tensor([2., 4.])
 import math as _math
 
 from pyneuro._core import (
-    Generator,
-    Tensor,
-    __version__,
-    bfloat16,
-    bool,
-    default_generator,
-    device,
-    dtype,
-    float16,
-    float32,
-    float64,
-    from_numpy,
-    get_default_dtype,
-    get_num_threads,
-    int8,
-    int16,
-    int32,
-    int64,
-    promote_types,
-    result_type,
-    set_default_dtype,
-    set_num_threads,
-    uint8,
+    Generator as Generator,
+    Tensor as Tensor,
+    __version__ as __version__,
+    bfloat16 as bfloat16,
+    bool as bool,
+    default_generator as default_generator,
+    device as device,
+    dtype as dtype,
+    float16 as float16,
+    float32 as float32,
+    float64 as float64,
+    from_dlpack as from_dlpack,
+    from_numpy as from_numpy,
+    get_default_dtype as get_default_dtype,
+    get_num_threads as get_num_threads,
+    int8 as int8,
+    int16 as int16,
+    int32 as int32,
+    int64 as int64,
+    promote_types as promote_types,
+    result_type as result_type,
+    set_default_dtype as set_default_dtype,
+    set_num_threads as set_num_threads,
+    uint8 as uint8,
 )
-from pyneuro._size import Size
+from pyneuro._size import Size as Size
 from pyneuro.autograd import (
-    enable_grad,
-    inference_mode,
-    is_grad_enabled,
-    is_inference_mode_enabled,
-    no_grad,
-    set_grad_enabled,
+    enable_grad as enable_grad,
+    inference_mode as inference_mode,
+    is_grad_enabled as is_grad_enabled,
+    is_inference_mode_enabled as is_inference_mode_enabled,
+    no_grad as no_grad,
+    set_grad_enabled as set_grad_enabled,
 )
-from pyneuro.functions import *
-from pyneuro.serialization import load, save
+from pyneuro.functions.comparison import *
+from pyneuro.functions.creation import *
+from pyneuro.functions.elementwise import *
+from pyneuro.functions.index import *
+from pyneuro.functions.linalg import *
+from pyneuro.functions.movement import *
+from pyneuro.functions.random import *
+from pyneuro.functions.reduce import *
+from pyneuro.functions.sort_scan import *
+from pyneuro.serialization import load as load, save as save
 
-from pyneuro import autograd, cpu, data, functions, gpu, nn, optim, utils  # isort: skip - they need the names above
+from pyneuro import (  # isort: skip - they need the names above
+    autograd as autograd,
+    cpu as cpu,
+    data as data,
+    functions as functions,
+    gpu as gpu,
+    nn as nn,
+    optim as optim,
+    utils as utils,
+)
 
 # torch's other names of the dtypes
 half, float, double = float16, float32, float64
@@ -53,19 +71,3 @@ short, int, long = int16, int32, int64
 
 e, inf, nan, pi = _math.e, _math.inf, _math.nan, _math.pi
 newaxis = None
-
-__all__ = [
-    "__version__",
-    # classes and constants
-    "Generator", "Size", "Tensor", "device", "dtype", "default_generator",
-    "bfloat16", "bool", "double", "float", "float16", "float32", "float64", "half",
-    "int", "int8", "int16", "int32", "int64", "long", "short", "uint8",
-    "e", "inf", "nan", "newaxis", "pi",
-    # functions that no family has
-    "from_numpy", "get_default_dtype", "get_num_threads", "load", "promote_types", "result_type", "save",
-    "set_default_dtype", "set_num_threads",
-    "enable_grad", "inference_mode", "is_grad_enabled", "is_inference_mode_enabled", "no_grad", "set_grad_enabled",
-    # parts
-    "autograd", "cpu", "data", "functions", "gpu", "nn", "optim", "utils",
-]  # fmt: skip
-__all__ += functions.__all__

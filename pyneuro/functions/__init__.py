@@ -27,15 +27,4 @@ from pyneuro.functions.random import *
 from pyneuro.functions.reduce import *
 from pyneuro.functions.sort_scan import *
 
-__all__ = []
-__all__ += comparison.__all__
-__all__ += creation.__all__
-__all__ += elementwise.__all__
-__all__ += index.__all__
-__all__ += linalg.__all__
-__all__ += movement.__all__
-__all__ += random.__all__
-__all__ += reduce.__all__
-__all__ += sort_scan.__all__
-
-attach_methods(comparison, elementwise, index, linalg, methods, movement, random, reduce, sort_scan)
+attach_methods(comparison, creation, elementwise, index, linalg, methods, movement, random, reduce, sort_scan)

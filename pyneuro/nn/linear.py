@@ -7,8 +7,7 @@ from typing import Any
 
 from pyneuro._core import Tensor
 from pyneuro.functions.creation import empty
-from pyneuro.nn import functional as F
-from pyneuro.nn import init
+from pyneuro.nn import functional as F, init
 from pyneuro.nn.functional.checks import check_positive
 from pyneuro.nn.module import Module
 from pyneuro.nn.parameter import Parameter
