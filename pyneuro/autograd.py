@@ -9,13 +9,10 @@ import functools
 import inspect
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from pyneuro import _core
 from pyneuro._core import Node, RemovableHandle, SavedTensor, Tensor
-
-if TYPE_CHECKING:
-    from pyneuro.testing import gradcheck, gradgradcheck
 
 __all__ = [
     "Function",
@@ -25,8 +22,6 @@ __all__ = [
     "backward",
     "enable_grad",
     "grad",
-    "gradcheck",
-    "gradgradcheck",
     "inference_mode",
     "is_grad_enabled",
     "is_inference_mode_enabled",
@@ -39,15 +34,6 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 is_grad_enabled = _core.is_grad_enabled
 is_inference_mode_enabled = _core.is_inference_mode_enabled
-
-
-def __getattr__(name: str) -> Any:
-    # The checks live with the other test tools, which nobody should pay for at import.
-    if name in ("gradcheck", "gradgradcheck"):
-        from pyneuro import testing
-
-        return getattr(testing, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 # ---- grad mode -------------------------------------------------------------------------------------------------------

@@ -174,23 +174,19 @@ impl Nested {
         let natural = self.tensors.map_or(natural, |d| if d.category() >= category { d } else { natural });
         let dtype = dtype.unwrap_or(natural);
         dispatch!(dtype, T in all => {
-            let data = self.numbers.iter().map(|&n| exact::<T>(n)).collect::<PyResult<Vec<T>>>()?;
+            let data = self.numbers.iter().map(|&n| exact::<T>("tensor", n)).collect::<PyResult<Vec<T>>>()?;
             guard(|| Tensor::from_slice(&data, &self.shape))
         })
     }
 }
 
 /// A number as an element, refusing integers that do not fit.
-pub fn exact<T: Typed>(n: Number) -> PyResult<T> {
+pub fn exact<T: Typed>(op: &str, n: Number) -> PyResult<T> {
     match n {
         Number::Int(i) => {
             let made = T::from_i64(i);
             if matches!(T::DTYPE.category(), Category::Int) && made.to_i64() != i {
-                return Err(to_py(err!(
-                    Overflow,
-                    "tensor: an integer that {} can hold is required, got {i}",
-                    T::DTYPE
-                )));
+                return Err(to_py(err!(Overflow, "{op}: an integer that {} can hold is required, got {i}", T::DTYPE)));
             }
             Ok(made)
         }

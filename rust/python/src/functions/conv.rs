@@ -28,8 +28,7 @@ fn conv1d<'py>(
 ) -> Out<'py> {
     let (t, weight, bias) = (tensor("conv1d", x)?, tensor("conv1d", w)?, opt_tensor("conv1d", b)?);
     let (s, p, d) = (single("conv1d", stride)?, single("conv1d", padding)?, single("conv1d", dilation)?);
-    let made =
-        run(x.py(), long(&t, &weight), || conv::conv1d(&t, &weight, bias.as_ref(), s, p, d, groups))?;
+    let made = run(x.py(), long(&t, &weight), || conv::conv1d(&t, &weight, bias.as_ref(), s, p, d, groups))?;
     wrap(x.py(), made)
 }
 

@@ -66,6 +66,7 @@ fn full<'py>(
     let value = Number::of("full", value)?;
     let dtype = opt_dtype(dtype)?.unwrap_or_else(|| value.dtype(data::default_dtype()));
     let device = opt_device(device)?.unwrap_or(Device::Cpu);
+    pyneuro_core::dispatch!(dtype, T in all => data::exact::<T>("full", value).map(drop))?;
     let heavy = lens.iter().product::<usize>() >= HEAVY;
     let made = run(shape.py(), heavy, || match value {
         Number::Int(i) => ops::creation::full_int(&lens, i, dtype, device),
@@ -125,8 +126,10 @@ fn linspace<'py>(
     let value = |i: usize| if i < n / 2 { a + step * i as f64 } else { b - step * (n - 1 - i) as f64 };
     let py = start.py();
     let made = run(py, n >= HEAVY, || {
-        let numbers: Vec<f64> = (0..n).map(|i| if n == 1 { a } else { value(i) }).collect();
-        let t = pyneuro_core::Tensor::from_slice(&numbers, &[n])?;
+        let t = pyneuro_core::Tensor::empty(&[n], DType::F64)?;
+        for (i, x) in t.view_mut::<f64>().into_slice().into_iter().flatten().enumerate() {
+            *x = if n == 1 { a } else { value(i) };
+        }
         ops::to_device(&ops::cast(&t, dtype)?, device)
     })?;
     wrap(py, made)

@@ -4,9 +4,13 @@ pub mod conv;
 pub mod creation;
 pub mod index;
 pub mod linalg;
+pub mod loss;
 pub mod movement;
+pub mod norm;
+pub mod optim;
 pub mod random;
 pub mod reduce;
+pub mod sort;
 
 use pyo3::prelude::*;
 
@@ -16,9 +20,13 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     creation::register(m)?;
     index::register(m)?;
     linalg::register(m)?;
+    loss::register(m)?;
     movement::register(m)?;
+    norm::register(m)?;
+    optim::register(m)?;
     random::register(m)?;
-    reduce::register(m)
+    reduce::register(m)?;
+    sort::register(m)
 }
 
 /// Adds functions by name.

@@ -33,7 +33,9 @@ fn reduced<'py>(
     let (t, dims) = (tensor(def.name, x)?, dims_of(def.name, dims)?);
     let made = run(x.py(), heavy([&t]), || {
         let t = ops::cast(&t, dtype.unwrap_or(t.dtype()))?;
-        call1(def, Attrs::Reduce(Reduce { dims, keepdim, dtype, correction }), &[&t])
+        let out = call1(def, Attrs::Reduce(Reduce { dims, keepdim, dtype, correction }), &[&t])?;
+        // Integers add up in int64; asked for a narrower one, the result is converted.
+        ops::cast(&out, dtype.unwrap_or(out.dtype()))
     })?;
     wrap(x.py(), made)
 }

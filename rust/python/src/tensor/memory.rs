@@ -13,8 +13,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyList, PyTuple};
 
 /// A number as a 0-d tensor of the given dtype: fractions are cut off for integers, integers that do not fit refused.
-fn number_tensor(n: Number, dtype: DType) -> PyResult<Tensor> {
-    dispatch!(dtype, T in all => { let x = data::exact::<T>(n)?; guard(|| Tensor::from_slice(&[x], &[])) })
+fn number_tensor(op: &str, n: Number, dtype: DType) -> PyResult<Tensor> {
+    dispatch!(dtype, T in all => { let x = data::exact::<T>(op, n)?; guard(|| Tensor::from_slice(&[x], &[])) })
 }
 
 /// One element as a Python number.
@@ -145,7 +145,7 @@ impl PyTensor {
         let t = slf.get().get();
         let source = match value.cast::<Self>() {
             Ok(v) if v.get().get().ndim() == 0 => v.get().get(),
-            _ => number_tensor(Number::of("fill_", value)?, t.dtype())?,
+            _ => number_tensor("fill_", Number::of("fill_", value)?, t.dtype())?,
         };
         run(slf.py(), heavy([&t]), || op::assign(&t, &source))?;
         Ok(slf.clone())
@@ -154,7 +154,7 @@ impl PyTensor {
     /// Writes 0 over every element.
     fn zero_<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Self>> {
         let t = slf.get().get();
-        let zero = number_tensor(Number::Bool(false), t.dtype())?;
+        let zero = number_tensor("zero_", Number::Bool(false), t.dtype())?;
         run(slf.py(), heavy([&t]), || op::assign(&t, &zero))?;
         Ok(slf.clone())
     }

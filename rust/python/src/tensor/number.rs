@@ -64,6 +64,10 @@ fn invert(this: &Bound<'_, PyTensor>) -> PyResult<Object> {
     if t.dtype() == DType::Bool {
         return unary(this, &e::LOGICAL_NOT);
     }
+    if t.dtype().is_float() {
+        let dtype = t.dtype();
+        return Err(PyTypeError::new_err(format!("bitwise_not: an integer or bool tensor is required, got {dtype}")));
+    }
     let ones = guard(|| Tensor::scalar_int(-1))?;
     Ok(wrap(this.py(), elementwise(this.py(), &e::BITWISE_XOR, &[&t, &ones])?)?.into_any().unbind())
 }
