@@ -6,8 +6,11 @@
 tensor([2., 4.])
 """
 
+import importlib as _importlib
 import math as _math
+import typing as _typing
 
+from pyneuro import autograd as autograd, cpu as cpu, functions as functions
 from pyneuro._core import (
     Generator as Generator,
     Tensor as Tensor,
@@ -54,16 +57,8 @@ from pyneuro.functions.reduce import *
 from pyneuro.functions.sort_scan import *
 from pyneuro.serialization import load as load, save as save
 
-from pyneuro import (  # isort: skip - they need the names above
-    autograd as autograd,
-    cpu as cpu,
-    data as data,
-    functions as functions,
-    gpu as gpu,
-    nn as nn,
-    optim as optim,
-    utils as utils,
-)
+if _typing.TYPE_CHECKING:
+    from pyneuro import data as data, gpu as gpu, nn as nn, optim as optim, utils as utils
 
 # torch's other names of the dtypes
 half, float, double = float16, float32, float64
@@ -71,3 +66,16 @@ short, int, long = int16, int32, int64
 
 e, inf, nan, pi = _math.e, _math.inf, _math.nan, _math.pi
 newaxis = None
+
+_PARTS = ("data", "gpu", "nn", "optim", "utils")
+
+
+def __getattr__(name: str) -> _typing.Any:
+    """Import a part of the package when it is first used: a program that needs tensors only starts faster."""
+    if name in _PARTS:
+        return _importlib.import_module(f"pyneuro.{name}")
+    raise AttributeError(f"module 'pyneuro' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_PARTS])

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from pyneuro import _core
@@ -325,7 +324,6 @@ def broadcast_shapes(*shapes: Sequence[int] | int) -> Size:
     return _core.broadcast_shapes(*shapes)
 
 
-@dataclass(frozen=True)
 class finfo:
     """What a floating-point dtype can hold.
 
@@ -333,11 +331,12 @@ class finfo:
     3.4028234663852886e+38
     """
 
-    dtype: DType
+    __slots__ = ("dtype",)
 
-    def __post_init__(self) -> None:
-        if not self.dtype.is_floating_point:
-            raise TypeError(f"finfo: a floating-point dtype is required, got {self.dtype}")
+    def __init__(self, dtype: DType) -> None:
+        if not dtype.is_floating_point:
+            raise TypeError(f"finfo: a floating-point dtype is required, got {dtype}")
+        self.dtype = dtype
 
     @property
     def _format(self) -> tuple[int, int]:
@@ -378,8 +377,10 @@ class finfo:
 
     smallest_normal = tiny
 
+    def __repr__(self) -> str:
+        return f"finfo({self.dtype}: {self.min} to {self.max}, eps {self.eps})"
 
-@dataclass(frozen=True)
+
 class iinfo:
     """What an integer dtype can hold.
 
@@ -387,11 +388,12 @@ class iinfo:
     -128
     """
 
-    dtype: DType
+    __slots__ = ("dtype",)
 
-    def __post_init__(self) -> None:
-        if self.dtype.is_floating_point or self.dtype == _core.bool:
-            raise TypeError(f"iinfo: an integer dtype is required, got {self.dtype}")
+    def __init__(self, dtype: DType) -> None:
+        if dtype.is_floating_point or dtype == _core.bool:
+            raise TypeError(f"iinfo: an integer dtype is required, got {dtype}")
+        self.dtype = dtype
 
     @property
     def bits(self) -> int:
@@ -407,3 +409,6 @@ class iinfo:
     def min(self) -> int:
         """The smallest value."""
         return -int(2 ** (self.bits - 1)) if self.dtype.is_signed else 0
+
+    def __repr__(self) -> str:
+        return f"iinfo({self.dtype}: {self.min} to {self.max})"
