@@ -8,7 +8,7 @@ tensor([2., 4.])
 
 import importlib as _importlib
 import math as _math
-import typing as _typing
+from typing import TYPE_CHECKING as _TYPE_CHECKING, Any as _Any
 
 from pyneuro import autograd as autograd, cpu as cpu, functions as functions
 from pyneuro._core import (
@@ -57,7 +57,7 @@ from pyneuro.functions.reduce import *
 from pyneuro.functions.sort_scan import *
 from pyneuro.serialization import load as load, save as save
 
-if _typing.TYPE_CHECKING:
+if _TYPE_CHECKING:
     from pyneuro import data as data, gpu as gpu, nn as nn, optim as optim, utils as utils
 
 # torch's other names of the dtypes
@@ -70,7 +70,7 @@ newaxis = None
 _PARTS = ("data", "gpu", "nn", "optim", "utils")
 
 
-def __getattr__(name: str) -> _typing.Any:
+def __getattr__(name: str) -> _Any:
     """Import a part of the package when it is first used: a program that needs tensors only starts faster."""
     if name in _PARTS:
         return _importlib.import_module(f"pyneuro.{name}")
