@@ -7,8 +7,10 @@ use std::mem::MaybeUninit;
 
 /// Elements that a strided or narrow operand is gathered into at a time: small enough for L1 with four operands.
 const BLOCK: usize = 256;
-/// Rows shorter than this are computed several at a time.
+/// Gathered rows shorter than this are computed several at a time,
 const SHORT: usize = 64;
+/// and rows in place that are shorter than this, if there are as many.
+const TINY: usize = 16;
 
 /// What the loop calls per register: a functor of up to three arguments, and where its result goes.
 trait Lanes<T: Float>: Copy + Send + Sync {
@@ -147,7 +149,11 @@ unsafe fn run_tile<T: Float, S: FloatElement<Compute = T>, R: Copy, O: Sink<R>>(
     out: *mut O,
 ) {
     let width = tile.cols as isize;
-    let is_short = tile.rows > 1 && tile.cols < SHORT;
+    let needs_gather =
+        (0..arity).any(|k| tile.col_strides[k + 1] != 0 && !(S::IS_DIRECT && tile.col_strides[k + 1] == 1));
+    // A row in place costs some nanoseconds more than its numbers, a gathered one more than that.
+    let is_short =
+        if needs_gather { tile.cols < SHORT } else { tile.cols < TINY && tile.rows >= TINY } && tile.rows > 1;
     let [out_row, _, _, _] = tile.row_strides;
     let [out_col, _, _, _] = tile.col_strides;
     let out_is_direct = O::IS_DIRECT && out_col == 1;
@@ -169,7 +175,11 @@ unsafe fn run_tile<T: Float, S: FloatElement<Compute = T>, R: Copy, O: Sink<R>>(
         };
         all_in_place &= *access != Access::Gather;
     }
-    let group = if is_short { (BLOCK / tile.cols).min(tile.rows) } else { 1 };
+    let group = match (is_short, all_in_place) {
+        (true, _) => (BLOCK / tile.cols).min(tile.rows),
+        (false, true) => tile.rows,
+        (false, false) => 1,
+    };
     let block = if all_in_place || is_short { tile.cols } else { BLOCK };
 
     let mut registers = [[T::of_f64(0.0); MAX_LANES]; 3];
@@ -189,19 +199,13 @@ unsafe fn run_tile<T: Float, S: FloatElement<Compute = T>, R: Copy, O: Sink<R>>(
                     args[k] = registers[k].as_ptr();
                     advance[k] = 0;
                 }
-                Access::RowConstant => {
-                    args[k] = registers[k].as_ptr();
-                    advance[k] = 0;
-                }
+                Access::RowConstant => advance[k] = 0,
                 Access::GatherOnce => {
                     gather(&mut gathered[k], source, group, tile.cols, row, col);
                     args[k] = gathered[k].as_ptr().cast();
                 }
                 Access::Direct => steps[k] = row,
-                Access::Gather => {
-                    args[k] = gathered[k].as_ptr().cast();
-                    steps[k] = width;
-                }
+                Access::Gather => steps[k] = width,
             }
         }
     }
@@ -218,10 +222,12 @@ unsafe fn run_tile<T: Float, S: FloatElement<Compute = T>, R: Copy, O: Sink<R>>(
                 // SAFETY: the first element of the block, and the rows and columns of the block from there.
                 unsafe {
                     match access[k] {
-                        Access::Constant | Access::GatherOnce => {}
-                        Access::RowConstant => registers[k] = [(*x[k].offset(offset)).widen(); MAX_LANES],
+                        Access::Constant | Access::GatherOnce | Access::RowConstant => {}
                         Access::Direct => args[k] = x[k].offset(offset).cast(),
-                        Access::Gather => gather(&mut gathered[k], x[k].offset(offset), rows, cols, row, col),
+                        Access::Gather => {
+                            gather(&mut gathered[k], x[k].offset(offset), rows, cols, row, col);
+                            args[k] = gathered[k].as_ptr().cast();
+                        }
                     }
                 }
             }
@@ -232,7 +238,12 @@ unsafe fn run_tile<T: Float, S: FloatElement<Compute = T>, R: Copy, O: Sink<R>>(
                 // not written in place number at most BLOCK.
                 unsafe {
                     for k in 0..arity {
-                        row_args[k] = args[k].offset(r * steps[k]);
+                        row_args[k] = args[k].wrapping_offset(r * steps[k]);
+                        if access[k] == Access::RowConstant {
+                            let at = tile.offsets[k + 1] + (first_row as isize + r) * tile.row_strides[k + 1];
+                            registers[k] = [(*x[k].offset(at)).widen(); MAX_LANES];
+                            row_args[k] = registers[k].as_ptr();
+                        }
                     }
                     let to =
                         out.offset(tile.offsets[0] + (first_row as isize + r) * out_row + first_col as isize * out_col);

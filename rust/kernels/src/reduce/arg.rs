@@ -3,6 +3,7 @@
 use super::driver::{Kernel, WIDTH, reduce};
 use super::layout::Reduction;
 use crate::array::{Element, View};
+use crate::simd::vectorized_fn;
 use half::{bf16, f16};
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
@@ -103,8 +104,95 @@ struct ArgKernel<A, D> {
 // SAFETY: results are stored once each, by whichever thread computed them.
 unsafe impl<A: Send, D> Sync for ArgKernel<A, D> {}
 
-/// Elements searched at a time: first only for the best value, which vectorises, then for its place.
-const BLOCK: usize = 256;
+/// Independent searches side by side, for the compiler to put into registers.
+const CHAINS: usize = 32;
+
+vectorized_fn! {
+    /// The element that wins among `n >= 1` adjacent ones (not where it is, which the registers would have to carry).
+    ///
+    /// # Safety
+    /// `x` is valid for reading `n` elements.
+    unsafe fn best_of_run<A: Ordered, D: Direction>(x: *const A, n: usize) -> A {
+        // SAFETY: all reads are below n.
+        unsafe {
+            let mut chains = [*x; CHAINS];
+            let mut i = 0;
+            while i + CHAINS <= n {
+                for (k, chain) in chains.iter_mut().enumerate() {
+                    let new = *x.add(i + k);
+                    *chain = if D::replaces(new, *chain) { new } else { *chain };
+                }
+                i += CHAINS;
+            }
+            let rest = (i..n).map(|i| *x.add(i));
+            chains.into_iter().chain(rest).fold(*x, |best, new| if D::replaces(new, best) { new } else { best })
+        }
+    }
+}
+
+vectorized_fn! {
+    /// The first of `n` adjacent elements that `best`, the winner among them, does not beat.
+    ///
+    /// # Safety
+    /// `x` is valid for reading `n` elements.
+    unsafe fn place_in_run<A: Ordered, D: Direction>(x: *const A, n: usize, best: A) -> usize {
+        // SAFETY: all reads are below n.
+        unsafe {
+            let mut i = 0;
+            while i + CHAINS <= n {
+                let mut is_here = false;
+                for k in 0..CHAINS {
+                    is_here |= !D::replaces(best, *x.add(i + k));
+                }
+                if is_here {
+                    break;
+                }
+                i += CHAINS;
+            }
+            while i + 1 < n && D::replaces(best, *x.add(i)) {
+                i += 1;
+            }
+            i
+        }
+    }
+}
+
+vectorized_fn! {
+    /// Searches each of `WIDTH` or fewer columns. Positions count from the first row; they are few, so that they are as
+    /// wide as most elements and share their masks.
+    ///
+    /// # Safety
+    /// `x` is valid for reading at these sizes and strides.
+    unsafe fn best_of_columns<A: Ordered, D: Direction>(
+        x: *const A, rows: usize, row_stride: isize, cols: usize, col_stride: isize,
+        best: &mut [A; WIDTH], place: &mut [u32; WIDTH]
+    ) {
+        // SAFETY: all reads are in rows and columns that exist.
+        unsafe {
+            for (c, best) in best[..cols].iter_mut().enumerate() {
+                *best = *x.offset(c as isize * col_stride);
+            }
+            for r in 1..rows {
+                let row = x.offset(r as isize * row_stride);
+                if col_stride == 1 && cols == WIDTH {
+                    for c in 0..WIDTH {
+                        let new = *row.add(c);
+                        let wins = D::replaces(new, best[c]);
+                        best[c] = if wins { new } else { best[c] };
+                        place[c] = if wins { r as u32 } else { place[c] };
+                    }
+                } else {
+                    for c in 0..cols {
+                        let new = *row.offset(c as isize * col_stride);
+                        let wins = D::replaces(new, best[c]);
+                        best[c] = if wins { new } else { best[c] };
+                        place[c] = if wins { r as u32 } else { place[c] };
+                    }
+                }
+            }
+        }
+    }
+}
 
 impl<A: Ordered, D: Direction> Kernel for ArgKernel<A, D> {
     type In = A;
@@ -113,31 +201,16 @@ impl<A: Ordered, D: Direction> Kernel for ArgKernel<A, D> {
     unsafe fn run(&self, x: *const A, n: usize, stride: isize, first: usize, _: usize) -> (A, i64) {
         // SAFETY: the caller's promise: reads stay below n.
         unsafe {
-            let at = |i: usize| *x.offset(i as isize * stride);
-            let (mut best, mut place) = (at(0), 0);
-            let mut start = 0;
-            while start < n {
-                let end = n.min(start + BLOCK);
-                // Independent chains, so that the comparison of one element does not wait for the last.
-                let mut chains = [best; 8];
-                let mut i = start;
-                while i + 8 <= end {
-                    for (k, chain) in chains.iter_mut().enumerate() {
-                        let new = at(i + k);
-                        *chain = if D::replaces(new, *chain) { new } else { *chain };
-                    }
-                    i += 8;
+            if stride == 1 {
+                let best = best_of_run::<A, D>(x, n);
+                return (best, (first + place_in_run::<A, D>(x, n, best)) as i64);
+            }
+            let (mut best, mut place) = (*x, 0);
+            for i in 1..n {
+                let new = *x.offset(i as isize * stride);
+                if D::replaces(new, best) {
+                    (best, place) = (new, i);
                 }
-                let has_better =
-                    chains.iter().any(|&chain| D::replaces(chain, best)) || (i..end).any(|i| D::replaces(at(i), best));
-                if has_better {
-                    for i in start..end {
-                        if D::replaces(at(i), best) {
-                            (best, place) = (at(i), i);
-                        }
-                    }
-                }
-                start = end;
             }
             (best, (first + place) as i64)
         }
@@ -155,25 +228,12 @@ impl<A: Ordered, D: Direction> Kernel for ArgKernel<A, D> {
         _: usize,
         acc: &mut [MaybeUninit<(A, i64)>; WIDTH],
     ) {
-        // SAFETY: the caller's promise: reads stay inside rows and cols.
-        unsafe {
-            let mut best = [*x; WIDTH];
-            let mut place = [first as i64; WIDTH];
-            for (c, best) in best[..cols].iter_mut().enumerate() {
-                *best = *x.offset(c as isize * col_stride);
-            }
-            for r in 1..rows {
-                let row = x.offset(r as isize * row_stride);
-                for c in 0..cols {
-                    let new = *row.offset(c as isize * col_stride);
-                    let wins = D::replaces(new, best[c]);
-                    best[c] = if wins { new } else { best[c] };
-                    place[c] = if wins { (first + r) as i64 } else { place[c] };
-                }
-            }
-            for c in 0..cols {
-                acc[c].write((best[c], place[c]));
-            }
+        // SAFETY: the caller's promise; there is a first element.
+        let (mut best, mut place) = (unsafe { [*x; WIDTH] }, [0u32; WIDTH]);
+        // SAFETY: the caller's promise.
+        unsafe { best_of_columns::<A, D>(x, rows, row_stride, cols, col_stride, &mut best, &mut place) };
+        for c in 0..cols {
+            acc[c].write((best[c], (first + place[c] as usize) as i64));
         }
     }
 
