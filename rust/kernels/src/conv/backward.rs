@@ -4,6 +4,7 @@ use super::Conv2d;
 use super::correlate::Correlation;
 use super::forward::{input_axes, offsets};
 use super::patches::{Axis, Images, PatchDepths, Patches, Planes, Shared, images_at_once};
+use super::winograd::Winograd;
 use crate::gemm::{Epilogue, Operand, Product, RowMajor, product};
 use crate::pool;
 use crate::simd::Float;
@@ -24,8 +25,27 @@ pub unsafe fn backward_input<T: Float>(conv: &Conv2d, dy: *const T, w: *const T,
     if in_plane == 0 {
         return;
     }
-    let w = Shared(w);
     let output = conv.output();
+    if conv.suits_winograd() && out_plane > 0 {
+        // The convolution of the output gradient with the kernels turned round.
+        let winograd = Winograd {
+            batch: conv.batch,
+            channels: conv.out_channels,
+            rows: conv.in_channels,
+            source: output,
+            before: (2 - conv.padding.0 as isize, 2 - conv.padding.1 as isize),
+            result: conv.input,
+            weight_row: 9,
+            weight_channel: 9 * conv.in_channels,
+            rotated: true,
+            bias: Shared(std::ptr::null()),
+        };
+        if winograd.pays() {
+            // SAFETY: the description above is that of the tensors.
+            return unsafe { winograd.run(dy, w, dx) };
+        }
+    }
+    let w = Shared(w);
     // Input positions of one residue class modulo the stride see the same kernel elements, and their patches of the
     // output gradient lie side by side: one product without stride for each pair of classes.
     let lines: Vec<Class> = classes(conv.input.0, conv.kernel.0, conv.stride.0, conv.padding.0, conv.dilation.0);

@@ -3,6 +3,7 @@
 use super::Conv2d;
 use super::correlate::Correlation;
 use super::patches::{Axis, Images, Planes, Shared, images_at_once};
+use super::winograd::Winograd;
 use crate::gemm::Strided;
 use crate::simd::Float;
 
@@ -17,6 +18,24 @@ pub unsafe fn forward<T: Float>(conv: &Conv2d, x: *const T, w: *const T, bias: *
     let (_, out_plane) = conv.planes();
     if lines == 0 || per_line == 0 {
         return;
+    }
+    if conv.suits_winograd() {
+        let winograd = Winograd {
+            batch: conv.batch,
+            channels: conv.in_channels,
+            rows: conv.out_channels,
+            source: conv.input,
+            before: (conv.padding.0 as isize, conv.padding.1 as isize),
+            result: (lines, per_line),
+            weight_row: 9 * conv.in_channels,
+            weight_channel: 9,
+            rotated: false,
+            bias: Shared(bias),
+        };
+        if winograd.pays() {
+            // SAFETY: the description above is that of the tensors.
+            return unsafe { winograd.run(x, w, y) };
+        }
     }
     let w = Shared(w);
     let (rows, columns) = input_axes(conv);

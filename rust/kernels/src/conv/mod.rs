@@ -10,6 +10,7 @@ pub mod checked;
 mod correlate;
 mod forward;
 mod patches;
+mod winograd;
 
 #[cfg(test)]
 mod tests;
@@ -61,6 +62,11 @@ impl Conv2d {
     /// Output channels of a group.
     fn group_out(&self) -> usize {
         self.out_channels / self.groups
+    }
+
+    /// Whether Winograd's algorithm computes it: a 3x3 kernel whose patches lie side by side.
+    fn suits_winograd(&self) -> bool {
+        self.kernel == (3, 3) && self.stride == (1, 1) && self.dilation == (1, 1) && self.groups == 1
     }
 
     /// Elements of a kernel plane.

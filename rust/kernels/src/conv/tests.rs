@@ -129,6 +129,23 @@ fn shapes_of_known_networks() {
 }
 
 #[test]
+fn shapes_for_winograd() {
+    // Kernel elements are halved and quartered on the way, which is exact too.
+    let cases = [
+        Conv2d { padding: (1, 1), ..conv(2, (24, 33), (16, 16), (3, 3)) },
+        Conv2d { padding: (1, 1), ..conv(17, (25, 24), (4, 4), (3, 3)) },
+        conv(3, (30, 26), (11, 45), (3, 3)),
+        Conv2d { padding: (0, 2), ..conv(2, (24, 24), (14, 35), (3, 3)) },
+        Conv2d { padding: (3, 1), ..conv(2, (24, 40), (9, 21), (3, 3)) },
+    ];
+    for_each_isa(|_| {
+        for (seed, case) in cases.iter().enumerate() {
+            check::<f32>(case, seed as u64);
+        }
+    });
+}
+
+#[test]
 fn nothing_to_compute() {
     for case in [
         conv(0, (2, 3), (5, 5), (3, 3)),

@@ -22,7 +22,7 @@ use crate::simd::Float;
 pub(crate) use columns::product_by_columns;
 pub(crate) use driver::{Product, Scratch, Target, product};
 pub(crate) use pack::{Operand, Strided, copy_rows};
-pub(crate) use tile::{Tail, kernels};
+pub(crate) use tile::{MAX_ROWS, Tail, kernels};
 pub(crate) use transpose::transpose;
 
 use driver::ColumnMajor;
