@@ -1,6 +1,6 @@
 //! How close convolutions come to the machine's multiply-add peak of the same minute.
 //!
-//! `cargo run --release -p pyneuro-kernels --example conv_speed [threads]`
+//! `cargo run --release -p pyneuro-kernels --example conv_speed [threads [part of the name of a layer]]`
 #![allow(clippy::print_stdout)] // its purpose
 
 mod clock;
@@ -36,7 +36,11 @@ fn main() {
         "{:>20} {:>24} {:>24} {:>24}  {threads} thread(s)",
         "layer", "forward", "input gradient", "weight gradient"
     );
+    let wanted = std::env::args().nth(2).unwrap_or_default();
     for (name, batch, cin, cout, size, kernel, stride, padding, groups) in layers {
+        if !name.contains(&wanted) {
+            continue;
+        }
         let conv = Conv2d {
             batch,
             in_channels: cin,
