@@ -85,6 +85,18 @@ def executor(index: int) -> Executor:
     return Executor(adapters[index])
 
 
+def _native_calls() -> tuple[Any, Any] | None:
+    """wgpu-py's own library and cffi, where they are what this module knows; PYNEURO_GPU_NATIVE=0 does without."""
+    if os.environ.get("PYNEURO_GPU_NATIVE") == "0":
+        return None
+    try:
+        from wgpu.backends.wgpu_native import ffi, lib, lib_version_info
+    except ImportError:
+        return None
+    # These functions have had one signature from wgpu-native 22 to 29; a newer one is not taken on trust.
+    return (lib, ffi) if 22 <= lib_version_info[0] <= 29 else None
+
+
 class Executor:
     """One wgpu device, driven by numbers: buffers and pipelines are named by integers."""
 
@@ -101,8 +113,7 @@ class Executor:
         self.device = adapter.request_device_sync(label="pyneuro", required_limits=wanted or None)
         self.queue = self.device.queue
         self.limits: dict[str, int] = {**self.device.limits, **wanted}
-        self.dispatches = 0
-        self.submissions = 0
+        self._native = _native_calls()
 
         self._ids = itertools.count(1)
         self._buffers: dict[int, Any] = {}
@@ -211,23 +222,37 @@ class Executor:
         self.queue.write_buffer(self._params, 0, params)
         encoder = self.device.create_command_encoder()
         compute = encoder.begin_compute_pass()
-        set_pipeline = compute.set_pipeline
-        set_bind_group = compute.set_bind_group
-        dispatch = compute.dispatch_workgroups
+        self._encode(compute, calls, bound)
+        compute.end()
+        self.queue.submit([encoder.finish()])  # last: see above
+
+    def _encode(self, compute: Any, calls: Sequence[Call], bound: Sequence[Any]) -> None:
+        """Put dispatches into an open pass."""
         pipelines = self._pipelines
         current = None
-        offset = 0
-        for call, group in zip(calls, bound):
+        if self._native is not None:
+            # The same three calls without wgpu-py's wrappers, which cost more than the calls.  Mistakes in a pass are
+            # reported when the encoder finishes, and that call is wrapped.
+            lib, ffi = self._native
+            set_pipeline = lib.wgpuComputePassEncoderSetPipeline
+            set_bind_group = lib.wgpuComputePassEncoderSetBindGroup
+            dispatch = lib.wgpuComputePassEncoderDispatchWorkgroups
+            handle = compute._internal
+            offset = ffi.new("uint32_t *")
+            for call, group in zip(calls, bound):
+                if call[0] != current:
+                    current = call[0]
+                    set_pipeline(handle, pipelines[current][0]._internal)
+                set_bind_group(handle, 0, group._internal, 1, offset)
+                dispatch(handle, call[2], call[3], call[4])
+                offset[0] += PARAM_SLOT
+            return
+        for slot, (call, group) in enumerate(zip(calls, bound)):
             if call[0] != current:
                 current = call[0]
-                set_pipeline(pipelines[current][0])
-            set_bind_group(0, group, (offset,))
-            dispatch(call[2], call[3], call[4])
-            offset += PARAM_SLOT
-        compute.end()
-        self.dispatches += len(calls)
-        self.submissions += 1
-        self.queue.submit([encoder.finish()])  # last: see above
+                compute.set_pipeline(pipelines[current][0])
+            compute.set_bind_group(0, group, (slot * PARAM_SLOT,))
+            compute.dispatch_workgroups(call[2], call[3], call[4])
 
     def synchronize(self) -> None:
         """Wait until everything submitted is done."""
