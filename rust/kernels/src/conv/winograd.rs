@@ -8,6 +8,9 @@
 //! Everything runs over vectors of neighbouring tiles, so images are first copied with their even and odd columns kept
 //! apart.
 
+// Iterator adaptors would put arrays of registers into memory.
+#![allow(clippy::needless_range_loop)]
+
 use std::ops::Range;
 
 use super::patches::{Axis, Images, Planes, Shared, images_at_once};

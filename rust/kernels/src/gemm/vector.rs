@@ -1,6 +1,9 @@
 //! Products with a few vectors: up to eight rows times a matrix, or a matrix times up to eight columns. They live on
 //! memory bandwidth, so the matrix is read once, front to back, where it lies.
 
+// Iterator adaptors would put arrays of registers into memory.
+#![allow(clippy::needless_range_loop)]
+
 use super::{Bias, Gemm, transpose};
 use crate::pool;
 use crate::simd::{Float, MAX_LANES, Vector, simd_fn};
