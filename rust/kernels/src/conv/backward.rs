@@ -51,7 +51,7 @@ pub unsafe fn backward_input<T: Float>(conv: &Conv2d, dy: *const T, w: *const T,
     let lines: Vec<Class> = classes(conv.input.0, conv.kernel.0, conv.stride.0, conv.padding.0, conv.dilation.0);
     let columns: Vec<Class> = classes(conv.input.1, conv.kernel.1, conv.stride.1, conv.padding.1, conv.dilation.1);
     let (row_axis, column_axis) = (reached(&lines, output.0), reached(&columns, output.1));
-    let at_once = images_at_once::<T>(conv.batch, conv.out_channels * row_axis.padded * column_axis.padded);
+    let at_once = images_at_once::<T>(conv.batch, conv.out_channels * row_axis.copied() * column_axis.copied());
     for first in (0..conv.batch).step_by(at_once) {
         let count = at_once.min(conv.batch - first);
         // SAFETY: the output gradient is contiguous and has these images (without any element if it is empty).
@@ -134,7 +134,7 @@ fn reached(classes: &[Class], length: usize) -> Axis {
     let firsts = || classes.iter().flat_map(|class| class.taps.iter().map(|&(_, o)| (o, class.count)));
     let low = firsts().map(|(o, _)| o).min().unwrap_or(0).min(0);
     let high = firsts().map(|(o, count)| o + count as isize).max().unwrap_or(0);
-    Axis { length, before: -low, padded: (high - low).max(0).cast_unsigned(), stride: 1 }
+    Axis::plain(length, -low, (high - low).max(0).cast_unsigned())
 }
 
 /// The weights as left operand of the input gradient: lanes are input channels, depths (output channel, tap).
@@ -179,12 +179,12 @@ pub unsafe fn backward_weight<T: Float>(conv: &Conv2d, x: *const T, dy: *const T
         return;
     }
     let (rows, columns) = input_axes(conv);
-    let gradient = Gradient { conv, dy, columns };
+    let gradient = Gradient { conv, dy, axes: (rows, columns) };
     if conv.batch == 0 || out_plane == 0 {
         // SAFETY: the whole of `dw`.
         return unsafe { std::slice::from_raw_parts_mut(dw, weights).fill(T::default()) };
     }
-    let at_once = images_at_once::<T>(conv.batch, conv.in_channels * rows.padded * columns.copied());
+    let at_once = images_at_once::<T>(conv.batch, conv.in_channels * rows.copied() * columns.copied());
     // A small gradient has too few tiles to share out. Its sum is then cut into slices of images, by sizes only.
     let slices = if m * n <= SLICED_GRADIENT { SLICES.min(at_once) } else { 1 };
     let mut partial = vec![T::default(); if slices > 1 { (slices - 1) * weights } else { 0 }];
@@ -239,7 +239,7 @@ impl<T> Targets<T> {
 struct Gradient<'a, T> {
     conv: &'a Conv2d,
     dy: *const T,
-    columns: Axis,
+    axes: (Axis, Axis),
 }
 
 // SAFETY: the output gradient is only read.
@@ -262,14 +262,14 @@ impl<T: Float> Gradient<'_, T> {
         let conv = self.conv;
         let (m, n) = (conv.group_out(), conv.group_in() * conv.taps());
         let (_, out_plane) = conv.planes();
-        let line = Axis { length: out_plane, before: 0, padded: out_plane, stride: 1 };
-        let single = Axis { length: 1, before: 0, padded: 1, stride: 1 };
+        let line = Axis::plain(out_plane, 0, out_plane);
+        let single = Axis::plain(1, 0, 1);
         let count = range.len();
         let from = first + range.start;
         // SAFETY: the output gradient is contiguous and has these images. No copy is needed.
         let dy = unsafe { Images::new(self.dy, from..from + count, conv.out_channels, single, line) };
         let channels: Vec<usize> = (0..m).map(|channel| channel * out_plane).collect();
-        let offsets = offsets(conv, images, self.columns);
+        let offsets = offsets(conv, images, self.axes);
         for group in 0..conv.groups {
             let output = PatchDepths(Patches {
                 images: &dy,
@@ -283,7 +283,7 @@ impl<T: Float> Gradient<'_, T> {
             let patches = PatchDepths(Patches {
                 images,
                 start: range.start * images.image + group * conv.group_in() * images.channel,
-                line_step: conv.stride.0 * images.line,
+                line_step: images.line,
                 lines,
                 per_line,
                 offsets: &offsets,

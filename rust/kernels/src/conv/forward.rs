@@ -39,7 +39,7 @@ pub unsafe fn forward<T: Float>(conv: &Conv2d, x: *const T, w: *const T, bias: *
     }
     let w = Shared(w);
     let (rows, columns) = input_axes(conv);
-    let at_once = images_at_once::<T>(conv.batch, conv.in_channels * rows.padded * columns.copied());
+    let at_once = images_at_once::<T>(conv.batch, conv.in_channels * rows.copied() * columns.copied());
     for first in (0..conv.batch).step_by(at_once) {
         let count = at_once.min(conv.batch - first);
         // SAFETY: the input is contiguous and has these images.
@@ -51,8 +51,8 @@ pub unsafe fn forward<T: Float>(conv: &Conv2d, x: *const T, w: *const T, bias: *
             count,
             images: &images,
             group_step: conv.group_in() * images.channel,
-            line_step: conv.stride.0 * images.line,
-            offsets: &offsets(conv, &images, columns),
+            line_step: images.line,
+            offsets: &offsets(conv, &images, (rows, columns)),
             planes: Planes {
                 data: y.wrapping_add(first * conv.out_channels * out_plane),
                 image: conv.out_channels * out_plane,
@@ -71,34 +71,25 @@ pub unsafe fn forward<T: Float>(conv: &Conv2d, x: *const T, w: *const T, bias: *
     }
 }
 
-/// The part of the padded input that patches reach, by axis. Lines keep their order: their stride costs nothing.
+/// The part of the padded input that patches see, by axis.
 pub(super) fn input_axes(conv: &Conv2d) -> (Axis, Axis) {
     let (lines, per_line) = conv.output();
-    let reach = |count: usize, stride: usize, kernel: usize, dilation: usize| {
-        count.saturating_sub(1) * stride + kernel.saturating_sub(1) * dilation + 1
+    let axis = |length, padding: usize, count, kernel, stride, dilation| {
+        Axis::windows(length, padding as isize, count, kernel, stride, dilation)
     };
-    let rows = Axis {
-        length: conv.input.0,
-        before: conv.padding.0 as isize,
-        padded: reach(lines, conv.stride.0, conv.kernel.0, conv.dilation.0),
-        stride: 1,
-    };
-    let columns = Axis {
-        length: conv.input.1,
-        before: conv.padding.1 as isize,
-        padded: reach(per_line, conv.stride.1, conv.kernel.1, conv.dilation.1),
-        stride: conv.stride.1,
-    };
-    (rows, columns)
+    (
+        axis(conv.input.0, conv.padding.0, lines, conv.kernel.0, conv.stride.0, conv.dilation.0),
+        axis(conv.input.1, conv.padding.1, per_line, conv.kernel.1, conv.stride.1, conv.dilation.1),
+    )
 }
 
 /// The offsets of the elements of a patch, in the order (channel, kernel row, kernel column) of the weights.
-pub(super) fn offsets<T>(conv: &Conv2d, images: &Images<T>, columns: Axis) -> Vec<usize> {
+pub(super) fn offsets<T>(conv: &Conv2d, images: &Images<T>, (rows, columns): (Axis, Axis)) -> Vec<usize> {
     let mut offsets = Vec::with_capacity(conv.group_in() * conv.taps());
     for channel in 0..conv.group_in() {
         for i in 0..conv.kernel.0 {
             for j in 0..conv.kernel.1 {
-                let line = i * conv.dilation.0 * images.line;
+                let line = rows.offset(i * conv.dilation.0) * images.line;
                 offsets.push(channel * images.channel + line + columns.offset(j * conv.dilation.1));
             }
         }

@@ -25,38 +25,55 @@ impl<T> Shared<T> {
     }
 }
 
-/// Where an image copy lies in the coordinates of the original, along one axis: position `i` of residue class `r` is
-/// the original's `i * stride + r - before`.
+/// Where an image copy lies in the coordinates of the original, along one axis: the copy holds one residue class modulo
+/// the stride after the other, and position `i` of class `r` is the original's `i * stride + r - before`. So what is
+/// `stride` apart in the original is adjacent in the copy.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Axis {
     /// Length of the original.
     pub length: usize,
     /// Zeros in front (negative: elements left out).
     pub before: isize,
-    /// Length with the zeros on both sides.
-    pub padded: usize,
-    /// Number of residue classes that are kept apart.
     pub stride: usize,
+    /// How many residue classes are needed, and the length of each.
+    pub classes: usize,
+    pub class: usize,
 }
 
 impl Axis {
-    /// Positions of a residue class.
-    fn class(&self) -> usize {
-        self.padded.div_ceil(self.stride)
+    /// All of an axis from `before` zeros in front, `padded` elements in all, without stride.
+    pub(super) fn plain(length: usize, before: isize, padded: usize) -> Self {
+        Axis { length, before, stride: 1, classes: 1, class: padded }
+    }
+
+    /// What `count` windows of `kernel` elements see.
+    pub(super) fn windows(
+        length: usize,
+        before: isize,
+        count: usize,
+        kernel: usize,
+        stride: usize,
+        dilation: usize,
+    ) -> Self {
+        let positions = (0..kernel).map(|j| j * dilation);
+        let classes = positions.map(|p| p % stride).max().map_or(0, |last| last + 1);
+        let padded = count.saturating_sub(1) * stride + kernel.saturating_sub(1) * dilation + 1;
+        Axis { length, before, stride, classes, class: padded.div_ceil(stride) }
     }
 
     /// Length of the copy.
     pub(super) fn copied(&self) -> usize {
-        self.class() * self.stride
+        self.class * self.classes
     }
 
     /// Where position `p` of the padded axis lies in the copy.
     pub(super) fn offset(&self, p: usize) -> usize {
-        p % self.stride * self.class() + p / self.stride
+        p % self.stride * self.class + p / self.stride
     }
 
-    fn is_identity(&self) -> bool {
-        self.before == 0 && self.padded == self.length && self.stride == 1
+    /// Whether the original itself will do: nothing in front, and nothing missing at the end.
+    fn starts_alike(&self) -> bool {
+        self.before == 0 && self.class <= self.length && self.stride == 1
     }
 }
 
@@ -106,13 +123,13 @@ impl<T: Float> Images<T> {
     ) -> Self {
         let plane = rows.length * columns.length;
         let first = source.wrapping_add(range.start * channels * plane);
-        if columns.is_identity() && rows.before == 0 && rows.padded <= rows.length {
+        if columns.starts_alike() && columns.class == columns.length && rows.starts_alike() {
             let end = first.wrapping_add(range.len() * channels * plane);
             let line = columns.length;
             return Images { data: first, end, image: channels * plane, channel: plane, line, owned: None };
         }
         let line = columns.copied();
-        let channel = rows.padded * line;
+        let channel = rows.copied() * line;
         let elements = range.len() * channels * channel + SLACK;
         let bytes = elements * size_of::<T>();
         let block = alloc::alloc(bytes).expect("convolution: memory for padded images");
@@ -152,10 +169,10 @@ impl<T: Float> Copy<T> {
         let to = self.to.wrapping_add(index * self.channel);
         let line = columns.copied();
         let inside = columns.before >= 0 && columns.before.cast_unsigned() + columns.length <= line;
-        // Lines of the source that the copy has: first, end.
+        // Lines of the source that the copy has, if it has no classes: first, end.
         let first = (-rows.before).max(0);
-        let end = (rows.padded as isize - rows.before).min(rows.length as isize);
-        if columns.stride == 1 && inside && first < end {
+        let end = (rows.class as isize - rows.before).min(rows.length as isize);
+        if rows.stride == 1 && columns.stride == 1 && inside && first < end {
             let before = ((first + rows.before) * line as isize + columns.before).cast_unsigned();
             let lines = (end - first).cast_unsigned();
             let source = from.wrapping_add(first.cast_unsigned() * columns.length);
@@ -172,8 +189,8 @@ impl<T: Float> Copy<T> {
             }
             return;
         }
-        for y in 0..rows.padded {
-            let source_y = y as isize - rows.before;
+        for y in 0..rows.copied() {
+            let source_y = (y % rows.class * rows.stride + y / rows.class) as isize - rows.before;
             let to = to.wrapping_add(y * line);
             // SAFETY: line `y` of the copy, and line `source_y` of the source where it exists.
             unsafe {
@@ -190,9 +207,8 @@ impl<T: Float> Copy<T> {
 /// # Safety
 /// `from` is readable for `columns.length`, `to` writable for `columns.copied()`.
 unsafe fn copy_line<T: Float>(from: *const T, to: *mut T, columns: Axis) {
-    let Axis { length, before, stride, .. } = columns;
-    let class = columns.class();
-    for r in 0..stride {
+    let Axis { length, before, stride, classes, class } = columns;
+    for r in 0..classes {
         // Positions `i` with 0 <= i * stride + r - before < length.
         let shift = before - r as isize;
         let first = shift.max(0).cast_unsigned().div_ceil(stride).min(class);

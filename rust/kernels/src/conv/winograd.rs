@@ -22,9 +22,6 @@ use crate::simd::{Float, MAX_LANES, Vector, simd_fn};
 const POINTS: usize = 16;
 /// Bytes of transformed input a task holds, which must stay in the second-level cache.
 const BLOCK_BYTES: usize = 512 << 10;
-/// Channels from which the transformations are small beside the products.
-const LEAST_CHANNELS: usize = 24;
-
 /// A 3x3 convolution without stride, or the gradient of its input.
 pub(super) struct Winograd<T> {
     /// Number of images.
@@ -58,8 +55,14 @@ struct Piece {
 impl<T: Float> Winograd<T> {
     /// Whether it is worth the transformations.
     pub(super) fn pays(&self) -> bool {
-        let tiles = self.batch * self.tiles().0 * self.tiles().1;
-        !T::IS_F64 && self.channels >= LEAST_CHANNELS && self.rows >= LEAST_CHANNELS && tiles >= 64
+        let (down, across) = self.tiles();
+        let (channels, rows) = (self.channels, self.rows);
+        // Cycles for a register of tiles, roughly: the products, both transformations (which work on the tiles of one
+        // line at a time), and what the products would take directly.
+        let pieces = kernels::<T>().lanes.div_ceil(across);
+        let transformed = 16 * channels * rows + 80 * channels * pieces + (60 + 80 * pieces) * rows;
+        // In f64, the precision for checking, results should be those of the plain sum.
+        !T::IS_F64 && channels >= 6 && self.batch * down * across >= 64 && transformed < 40 * channels * rows
     }
 
     /// Tiles down and across an image.
@@ -73,13 +76,13 @@ impl<T: Float> Winograd<T> {
     /// Source, weights and bias are readable, the result is writable, overlaps none of them and is used by nobody else.
     pub(super) unsafe fn run(&self, source: *const T, weights: *const T, result: *mut T) {
         let (down, across) = self.tiles();
-        let axis = |length, before, tiles: usize, stride| Axis { length, before, padded: 2 * tiles + 2, stride };
-        let rows = axis(self.source.0, self.before.0, down, 1);
-        let columns = axis(self.source.1, self.before.1, across, 2);
+        let rows = Axis::plain(self.source.0, self.before.0, 2 * down + 2);
+        // Windows of four, two apart: even and odd columns become the two classes.
+        let columns = Axis::windows(self.source.1, self.before.1, across, 4, 2, 1);
         // SAFETY: the weights are readable.
         let transformed = unsafe { self.transform_weights(Shared(weights)) };
         let plane = self.result.0 * self.result.1;
-        let at_once = images_at_once::<T>(self.batch, self.channels * rows.padded * columns.copied());
+        let at_once = images_at_once::<T>(self.batch, self.channels * rows.copied() * columns.copied());
         for first in (0..self.batch).step_by(at_once) {
             let count = at_once.min(self.batch - first);
             // SAFETY: the source has these images.
