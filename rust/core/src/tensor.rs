@@ -9,7 +9,7 @@ use crate::storage::{Device, Memory, Storage};
 use crate::{autograd, bail, ensure};
 use pyneuro_kernels::array::{Buffer, Element, View, ViewMut};
 use std::fmt;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// A handle on a tensor; cloning it is cheap and names the same tensor.
@@ -43,6 +43,8 @@ pub struct ViewOf {
 struct GradMeta {
     /// Times that an in-place op gave the tensor a new history.
     generation: AtomicU32,
+    /// Whether `target` is there; asked for every input of every op, so without the lock.
+    on: AtomicBool,
     target: Mutex<Option<Target>>,
 }
 
@@ -308,12 +310,15 @@ impl Tensor {
 
     /// First history of a result that nobody else has seen yet.
     pub(crate) fn init_target(&self, target: Target) {
-        *lock(&self.meta().target) = Some(target);
+        let meta = self.meta();
+        *lock(&meta.target) = Some(target);
+        meta.on.store(true, Ordering::Release);
     }
 
     /// Replaces the history; views of this tensor notice through the generation.
     pub(crate) fn set_history(&self, target: Option<Target>) {
         let meta = self.meta();
+        meta.on.store(target.is_some(), Ordering::Release);
         *lock(&meta.target) = target;
         meta.generation.fetch_add(1, Ordering::Relaxed);
     }
@@ -331,10 +336,7 @@ impl Tensor {
         if let Some(view) = &self.0.view {
             self.refresh(view);
         }
-        match self.0.grad.get() {
-            None => false,
-            Some(meta) => lock(&meta.target).is_some(),
-        }
+        self.0.grad.get().is_some_and(|meta| meta.on.load(Ordering::Acquire))
     }
 
     /// Whether the user made it (or it has no history): `.grad` is kept only here.

@@ -192,12 +192,23 @@ fn next_seq() -> u64 {
 pub struct Node {
     pub(super) seq: u64,
     kind: Kind,
-    pub(super) edges: SmallVec<[Option<Target>; 3]>,
-    in_metas: SmallVec<[Meta; 3]>,
+    pub(super) edges: SmallVec<[Option<Target>; 2]>,
+    in_metas: SmallVec<[Meta; 2]>,
     pub(super) out_metas: SmallVec<[Meta; 1]>,
     device: Device,
-    saved: Mutex<SavedSet>,
+    /// Boxed, because many ops save nothing and all of them are made often.
+    saved: Mutex<Keep>,
     hooks: Mutex<Vec<(u64, u32, Hook)>>,
+}
+
+/// What a node keeps for its gradient.
+#[derive(Default)]
+enum Keep {
+    #[default]
+    Nothing,
+    Tensors(Box<SavedSet>),
+    /// An earlier backward used them up.
+    Released,
 }
 
 enum Kind {
@@ -205,11 +216,9 @@ enum Kind {
     Custom(Box<dyn CustomBackward>),
 }
 
-#[derive(Default)]
 struct SavedSet {
-    inputs: SmallVec<[Option<Saved>; 3]>,
+    inputs: SmallVec<[Option<Saved>; 2]>,
     outputs: SmallVec<[Option<Saved>; 1]>,
-    released: bool,
 }
 
 /// What a gradient rule sees of the op it differentiates.
@@ -294,7 +303,7 @@ impl Node {
                 let out = c.backward(grads)?;
                 if !retain {
                     c.release();
-                    lock(&self.saved).released = true;
+                    *lock(&self.saved) = Keep::Released;
                 }
                 ensure!(
                     out.len() == self.edges.len(),
@@ -335,7 +344,7 @@ impl Node {
 
     fn check_released(&self, name: &str) -> Result<()> {
         ensure!(
-            !lock(&self.saved).released,
+            !matches!(*lock(&self.saved), Keep::Released),
             Runtime,
             "{name}: the tensors saved for its gradient were freed by an earlier backward; pass retain_graph=True there"
         );
@@ -344,16 +353,15 @@ impl Node {
 
     fn context<'a>(self: &'a Arc<Self>, def: &'static OpDef, attrs: &'a Attrs, name: &str) -> Result<VjpCtx<'a>> {
         self.check_released(name)?;
-        let saved = lock(&self.saved);
-        let mut inputs = SmallVec::new();
-        for s in &saved.inputs {
-            inputs.push(s.as_ref().map(|s| s.unpack(name, Some(self))).transpose()?);
+        let (mut inputs, mut outputs) = (SmallVec::new(), SmallVec::new());
+        if let Keep::Tensors(saved) = &*lock(&self.saved) {
+            for s in &saved.inputs {
+                inputs.push(s.as_ref().map(|s| s.unpack(name, Some(self))).transpose()?);
+            }
+            for s in &saved.outputs {
+                outputs.push(s.as_ref().map(|s| s.unpack(name, Some(self))).transpose()?);
+            }
         }
-        let mut outputs = SmallVec::new();
-        for s in &saved.outputs {
-            outputs.push(s.as_ref().map(|s| s.unpack(name, Some(self))).transpose()?);
-        }
-        drop(saved);
         let needs = self.edges.iter().map(Option::is_some).collect();
         let (in_metas, out_metas) = (&self.in_metas, &self.out_metas);
         Ok(VjpCtx { def, attrs, inputs, outputs, in_metas, out_metas, needs, in_device: self.device })
@@ -361,9 +369,9 @@ impl Node {
 
     fn release(&self) {
         let mut saved = lock(&self.saved);
-        if saved.inputs.iter().any(Option::is_some) || saved.outputs.iter().any(Option::is_some) {
-            let old = std::mem::take(&mut *saved);
-            saved.released = true;
+        if matches!(*saved, Keep::Tensors(_)) {
+            let old = std::mem::replace(&mut *saved, Keep::Released);
+            // What was saved may own other nodes: let go of it without the lock.
             drop(saved);
             drop(old);
         }
@@ -388,16 +396,25 @@ thread_local! {
 
 impl Drop for Node {
     fn drop(&mut self) {
-        let mut dead: Vec<Target> = self.edges.drain(..).flatten().collect();
+        // Nodes that only this one holds would be dropped inside this drop, and theirs inside theirs.
+        let last = |t: &Target| matches!(t, Target::Node(n, _) if Arc::strong_count(n) == 1);
         let saved = std::mem::take(self.saved.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner));
-        for s in saved.inputs.into_iter().chain(saved.outputs).flatten() {
-            if let History::Target(t) = s.history {
-                dead.push(t);
+        let mut dead: SmallVec<[Target; 2]> = self.edges.drain(..).flatten().filter(last).collect();
+        if let Keep::Tensors(saved) = saved {
+            for s in saved.inputs.into_iter().chain(saved.outputs).flatten() {
+                if let History::Target(t) = s.history
+                    && last(&t)
+                {
+                    dead.push(t);
+                }
             }
+        }
+        if dead.is_empty() {
+            return;
         }
         let outermost = GRAVEYARD.try_with(|g| {
             let mut g = g.borrow_mut();
-            g.1.append(&mut dead);
+            g.1.extend(dead.drain(..));
             !std::mem::replace(&mut g.0, true)
         });
         if outermost != Ok(true) {
@@ -424,24 +441,18 @@ pub(crate) fn record(def: &'static OpDef, attrs: Attrs, inputs: &[&Tensor], outs
         Vjp::None { .. } => Saves::NOTHING,
     };
     // Ops with more than eight inputs keep all or nothing.
+    // Ops with more than eight inputs keep all or nothing.
     let bit = |mask: u8, i: usize| mask >> i.min(7) & 1 == 1;
     let wanted = |i: usize| !saves.cross || inputs[1 - i].requires_grad();
-    let saved = SavedSet {
-        inputs: if saves.inputs == 0 {
-            SmallVec::new()
-        } else {
-            inputs
-                .iter()
-                .enumerate()
-                .map(|(i, t)| (bit(saves.inputs, i) && wanted(i)).then(|| Saved::input(t)))
-                .collect()
-        },
-        outputs: if saves.outputs == 0 {
-            SmallVec::new()
-        } else {
-            outs.iter().enumerate().map(|(i, t)| bit(saves.outputs, i).then(|| Saved::output(t, i))).collect()
-        },
-        released: false,
+    let input = |(i, t): (usize, &&Tensor)| (bit(saves.inputs, i) && wanted(i)).then(|| Saved::input(t));
+    let output = |(i, t): (usize, &Tensor)| bit(saves.outputs, i).then(|| Saved::output(t, i));
+    let keep = if saves == Saves::NOTHING {
+        Keep::Nothing
+    } else {
+        Keep::Tensors(Box::new(SavedSet {
+            inputs: inputs.iter().enumerate().map(input).collect(),
+            outputs: outs.iter().enumerate().map(output).collect(),
+        }))
     };
     let node = Arc::new(Node {
         seq: next_seq(),
@@ -450,7 +461,7 @@ pub(crate) fn record(def: &'static OpDef, attrs: Attrs, inputs: &[&Tensor], outs
         in_metas: inputs.iter().map(|t| Meta::of(t)).collect(),
         out_metas: outs.iter().map(Meta::of).collect(),
         device: inputs.first().map_or(Device::Cpu, |t| t.device()),
-        saved: Mutex::new(saved),
+        saved: Mutex::new(keep),
         hooks: Mutex::new(Vec::new()),
     });
     for (i, t) in outs.iter().enumerate() {
