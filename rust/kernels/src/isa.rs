@@ -125,7 +125,8 @@ fn choose() -> Isa {
     })
 }
 
-/// Lets a test run a kernel under each instruction set in turn, on the calling thread only.
+/// Lets a test run a kernel under each instruction set in turn, on the calling thread and in the parallel regions that
+/// it starts.
 #[cfg(test)]
 pub(crate) mod test_override {
     use super::Isa;
@@ -135,6 +136,16 @@ pub(crate) mod test_override {
 
     pub(super) fn get() -> Option<Isa> {
         FORCED.with(Cell::get)
+    }
+
+    /// `f`, under the instruction set that is forced on the calling thread, wherever it runs.
+    pub(crate) fn inherited<'a>(f: &'a (dyn Fn(usize) + Sync)) -> impl Fn(usize) + Sync + 'a {
+        let isa = get();
+        move |index| {
+            let own = FORCED.with(|forced| forced.replace(isa));
+            f(index);
+            FORCED.with(|forced| forced.set(own));
+        }
     }
 
     /// Runs `f` once under every instruction set that this CPU has.

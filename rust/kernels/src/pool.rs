@@ -292,6 +292,9 @@ fn watch_forks() {
 /// # Panics
 /// A panic in a chunk is caught, the chunks nobody has started are skipped, and the panic continues on the caller.
 pub fn parallel_for(chunks: usize, f: &(dyn Fn(usize) + Sync)) {
+    // A test that forces an instruction set means the whole region, not the calling thread alone.
+    #[cfg(test)]
+    let f = &crate::isa::test_override::inherited(f);
     let size = num_threads();
     if chunks > 1
         && size > 1

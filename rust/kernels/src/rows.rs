@@ -6,8 +6,8 @@ use crate::simd::Vector;
 /// Elements per task.
 pub(crate) const GRAIN: usize = 16 * 1024;
 
-/// Terms added in one running total of lanes before it joins the next one: keeps the error of long sums small.
-pub(crate) const SUM_BLOCK: usize = 1024;
+/// Terms added in each lane of a running total before it joins the next one: keeps the error of long sums small.
+pub(crate) const SUM_DEPTH: usize = 64;
 
 /// A pointer that tasks share; each uses its own part of the memory.
 #[derive(Clone, Copy)]
@@ -80,7 +80,7 @@ macro_rules! sum_lanes {
         let mut total = $V::zero();
         let mut start = 0usize;
         while start < n {
-            let end = n.min(start + $crate::rows::SUM_BLOCK);
+            let end = n.min(start + $crate::rows::SUM_DEPTH * $V::LANES);
             let mut part = $V::zero();
             let mut $i = start;
             while $i + $V::LANES <= end {

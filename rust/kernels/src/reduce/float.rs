@@ -5,12 +5,14 @@ use super::layout::Reduction;
 use crate::array::{Element, View};
 use crate::elementwise::FloatElement;
 use crate::math;
-use crate::simd::{Float, Select, Vector, simd_fn};
+use crate::simd::{Float, MAX_LANES, Select, Vector, simd_fn};
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 
-/// Elements folded in a fixed number of running totals before the binary tree begins.
-const BLOCK: usize = 512;
+/// Elements that go into each lane of the running totals before the binary tree begins.
+const DEPTH: usize = 32;
+/// Elements gathered at a time.
+const BLOCK: usize = DEPTH * MAX_LANES;
 
 /// A reduction by an associative operation, of elements that may first be mapped. `shift` is a number that belongs to
 /// the result, such as its mean.
@@ -60,22 +62,23 @@ simd_fn! {
     pub(crate) unsafe fn fold_run<T: Float, V, F: FloatFold>(f: F, x: *const T, n: usize, shift: T) -> T {
         // SAFETY: the caller's promise, piece by piece.
         unsafe {
-            if n <= BLOCK {
+            let block = DEPTH * V::LANES;
+            if n <= block {
                 return fold_block::<V, F>(f, x, n, shift);
             }
             let merge = |a: T, b: T| f.combine(a, b);
             let mut tree = Pairwise::new();
             let mut first = 0;
             while first < n {
-                tree.push(fold_block::<V, F>(f, x.add(first), BLOCK.min(n - first), shift), merge);
-                first += BLOCK;
+                tree.push(fold_block::<V, F>(f, x.add(first), block.min(n - first), shift), merge);
+                first += block;
             }
             tree.finish(merge).unwrap_or(T::of_f64(F::IDENTITY))
         }
     }
 }
 
-/// Folds up to [`BLOCK`] contiguous numbers.
+/// Folds a block of contiguous numbers.
 ///
 /// # Safety
 /// `x` is valid for reading `n` numbers.
