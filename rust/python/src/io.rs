@@ -148,6 +148,9 @@ fn write_file(path: &Path, mut header: Vec<u8>, tensors: &[Tensor]) -> std::io::
 /// The largest header that is read: 100 MB, as in the format's reference implementation.
 const MAX_HEADER: u64 = 100_000_000;
 
+/// The metadata of a file.
+type Texts = Option<HashMap<String, String>>;
+
 /// Reads a safetensors file: a dict of tensors, and the dict of its metadata (or None).
 #[pyfunction]
 #[pyo3(signature = (path, device=None))]
@@ -155,7 +158,7 @@ pub fn load_safetensors<'py>(
     py: Python<'py>,
     path: PathBuf,
     device: Option<&Bound<'py, PyAny>>,
-) -> PyResult<(Bound<'py, PyDict>, Option<HashMap<String, String>>)> {
+) -> PyResult<(Bound<'py, PyDict>, Texts)> {
     let device = crate::types::opt_device(device)?.unwrap_or(Device::Cpu);
     let (named, metadata) = py.detach(|| read_file(&path, device))?;
     let dict = PyDict::new(py);
@@ -165,7 +168,7 @@ pub fn load_safetensors<'py>(
     Ok((dict, metadata))
 }
 
-type Loaded = (Vec<(String, Tensor)>, Option<HashMap<String, String>>);
+type Loaded = (Vec<(String, Tensor)>, Texts);
 
 fn read_file(path: &Path, device: Device) -> PyResult<Loaded> {
     let io = |e: std::io::Error| os_error(path, &e);
