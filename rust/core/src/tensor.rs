@@ -57,7 +57,13 @@ impl Tensor {
     /// A tensor over existing storage.
     #[inline]
     pub fn from_parts(storage: Arc<Storage>, layout: Layout, dtype: DType) -> Self {
-        Self(Arc::new(Inner { storage, layout, dtype, scalar: false, view: None, grad: OnceLock::new() }))
+        Self::restored(storage, layout, dtype, false)
+    }
+
+    /// A tensor that was taken apart, put together again; `scalar` if it stands for a Python number.
+    #[inline]
+    pub(crate) fn restored(storage: Arc<Storage>, layout: Layout, dtype: DType, scalar: bool) -> Self {
+        Self(Arc::new(Inner { storage, layout, dtype, scalar, view: None, grad: OnceLock::new() }))
     }
 
     /// A view of `parent` made by `def`.

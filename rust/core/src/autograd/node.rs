@@ -131,6 +131,8 @@ pub struct Saved {
     storage: Arc<Storage>,
     layout: Layout,
     dtype: DType,
+    /// A Python number gives way to the gradient's dtype in backward too.
+    scalar: bool,
     version: u32,
     history: History,
 }
@@ -155,7 +157,7 @@ impl Saved {
 
     fn new(t: &Tensor, history: History) -> Self {
         let (storage, layout) = (t.storage().clone(), t.layout().clone());
-        Self { version: storage.version(), storage, layout, dtype: t.dtype(), history }
+        Self { version: storage.version(), storage, layout, dtype: t.dtype(), scalar: t.is_scalar(), history }
     }
 
     /// The tensor again, if nobody wrote over it.
@@ -169,7 +171,7 @@ impl Saved {
             self.layout.shape,
             self.version
         );
-        let t = Tensor::from_parts(self.storage.clone(), self.layout.clone(), self.dtype);
+        let t = Tensor::restored(self.storage.clone(), self.layout.clone(), self.dtype, self.scalar);
         match (&self.history, node) {
             (History::Target(target), _) => t.init_target(target.clone()),
             (History::Own(i), Some(node)) => t.init_target(Target::Node(node.clone(), *i)),
