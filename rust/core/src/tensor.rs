@@ -368,11 +368,8 @@ impl Tensor {
                     "requires_grad_: only leaf tensors can change it, got the result of an op (use .detach())"
                 );
             }
-            Some(Target::Leaf(_)) => {
-                if !on {
-                    self.set_history(None);
-                }
-            }
+            Some(Target::Leaf(_)) if !on => self.set_history(None),
+            Some(Target::Leaf(_)) => {}
             None if on => {
                 ensure!(
                     self.dtype().is_float(),

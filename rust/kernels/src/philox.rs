@@ -43,7 +43,7 @@ fn log_f32(u: f32) -> f32 {
     let bits = u.to_bits();
     let mut exponent = (bits >> 23) as i32 - 127;
     let mut m = f32::from_bits((bits & 0x007f_ffff) | 0x3f80_0000);
-    if m > 1.414_213_5 {
+    if m > std::f32::consts::SQRT_2 {
         m *= 0.5;
         exponent += 1;
     }
@@ -58,7 +58,7 @@ fn log_f32(u: f32) -> f32 {
         -1.666_805_8e-1,
         2.000_071_5e-1,
         -2.499_999_4e-1,
-        3.333_333_1e-1,
+        3.333_333e-1,
     ] {
         p = p * f + c;
     }

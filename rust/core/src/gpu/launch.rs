@@ -260,13 +260,11 @@ impl<const N: usize> Merged<N> {
             } else {
                 out.shape.push(shape[d]);
             }
-            for o in 0..N {
-                if joins {
-                    if let Some(last) = out.strides[o].last_mut() {
-                        *last = strides[o][d];
-                    }
+            for (merged, own) in out.strides.iter_mut().zip(&strides) {
+                if joins && let Some(last) = merged.last_mut() {
+                    *last = own[d];
                 } else {
-                    out.strides[o].push(strides[o][d]);
+                    merged.push(own[d]);
                 }
             }
         }

@@ -34,7 +34,7 @@ fn output_shape(c: &Conv, x: &[usize], w: &[usize]) -> Result<Shape> {
     ensure!(x.len() == 4 && w.len() == 4, Value, "conv2d: 4-D input and weight are required, got {x:?} and {w:?}");
     ensure!(c.stride.iter().all(|&s| s > 0), Value, "conv2d: stride must be positive, got {:?}", c.stride);
     ensure!(c.dilation.iter().all(|&d| d > 0), Value, "conv2d: dilation must be positive, got {:?}", c.dilation);
-    let fits = c.groups > 0 && w[0] % c.groups == 0 && x[1] == w[1] * c.groups;
+    let fits = c.groups > 0 && w[0].is_multiple_of(c.groups) && x[1] == w[1] * c.groups;
     ensure!(
         fits,
         Value,

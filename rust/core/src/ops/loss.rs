@@ -5,7 +5,7 @@ use super::expr::Expr;
 use super::index::GATHER;
 use super::softmax::{LOG_SOFTMAX, SOFTMAX};
 use super::{cast, elementwise as e, float_kernel, movement, reduce};
-use crate::dtype::DType;
+use crate::dtype::{DType, Typed};
 use crate::error::Result;
 use crate::op::{Attrs, Cpu, Gpu, Meta, OpDef, Saves, Tensors, Vjp, call, call1};
 use crate::storage::Device;
@@ -100,9 +100,9 @@ pub static CROSS_ENTROPY: OpDef = OpDef {
                 }
                 let mut rows = vec![T::default(); target.len()];
                 ce.forward(x[0].slice::<T>(), target, &mut rows, lse);
-                let total: f64 = rows.iter().map(|&v| f64::from(v)).sum();
-                let divisor = if l.reduction == Reduction::Mean { f64::from(ce.divisor(target)) } else { 1.0 };
-                out[0].slice_mut::<T>()[0] = (total / divisor) as T;
+                let total: f64 = rows.iter().map(|&v| v.to_f64()).sum();
+                let divisor = if l.reduction == Reduction::Mean { ce.divisor(target).to_f64() } else { 1.0 };
+                out[0].slice_mut::<T>()[0] = T::from_f64(total / divisor);
             }, _ => unreachable!());
         })
     }),

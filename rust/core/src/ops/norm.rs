@@ -4,6 +4,7 @@ use super::attrs::Norm;
 use super::expr::Expr;
 use super::reduce::{MEAN, SUM};
 use super::{elementwise as e, float_kernel, movement};
+use crate::dtype::Typed;
 use crate::error::Result;
 use crate::op::{Attrs, Cpu, Gpu, Meta, OpDef, Saves, Tensors, Vjp, call, call1};
 use crate::ops::attrs::{Dims, Reduce};
@@ -208,7 +209,7 @@ pub static BATCH_NORM: OpDef = OpDef {
                     mean.copy_from_slice(x[3].slice::<T>());
                     var.copy_from_slice(x[4].slice::<T>());
                 }
-                let rstd: Vec<T> = var.iter().map(|v| ((f64::from(*v) + n.eps).sqrt().recip()) as T).collect();
+                let rstd: Vec<T> = var.iter().map(|v| T::from_f64((v.to_f64() + n.eps).sqrt().recip())).collect();
                 let norm = kernels::BatchNorm { shape, mean, rstd: &rstd, weight: Some(x[1].slice::<T>()) };
                 norm.apply(x[0].slice::<T>(), Some(x[2].slice::<T>()), out[0].slice_mut::<T>());
             }, _ => unreachable!());
@@ -255,7 +256,7 @@ pub static BATCH_NORM_BACKWARD: OpDef = OpDef {
         float_kernel(x, out, |x, out| {
             dispatch!(out[0].dtype(), T in float => {
                 let rstd: Vec<T> =
-                    x[4].slice::<T>().iter().map(|v| ((f64::from(*v) + n.eps).sqrt().recip()) as T).collect();
+                    x[4].slice::<T>().iter().map(|v| T::from_f64((v.to_f64() + n.eps).sqrt().recip())).collect();
                 let (mean, weight) = (x[3].slice::<T>(), Some(x[2].slice::<T>()));
                 kernels::BatchNorm { shape, mean, rstd: &rstd, weight }.backward(
                     x[0].slice::<T>(), x[1].slice::<T>(), n.training,

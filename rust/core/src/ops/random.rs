@@ -28,7 +28,8 @@ pub static RANDOM: OpDef = OpDef {
             }
             Distribution::Normal(mean, std) => {
                 ensure!(c.dtype.is_float(), Type, "normal: a floating-point dtype is required, got {}", c.dtype);
-                ensure!(std >= 0.0, Value, "normal: std must be non-negative, got {std} (mean {mean})");
+                let fine = std >= 0.0;
+                ensure!(fine, Value, "normal: std must be non-negative, got {std} (mean {mean})");
             }
             Distribution::Integers(low, high) => {
                 ensure!(low < high, Value, "randint: low must be less than high, got {low} and {high}");
