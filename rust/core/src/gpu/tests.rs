@@ -285,18 +285,17 @@ fn optimizers_and_random_numbers_compile() {
             weight_decay: 0.0,
             momentum: 0.9,
             dampening: 0.0,
-            step: 1.0,
             nesterov: false,
             decoupled: false,
             maximize: false,
-            first: true,
+            steps: vec![1],
         };
-        optim::sgd(&o, &param, &grad, None)?;
-        optim::sgd(&o, &param, &grad, Some(&a))?;
+        optim::sgd(&o, 1, &param, &grad, None)?;
+        optim::sgd(&o, 1, &param, &grad, Some(&a))?;
         o.nesterov = true;
-        optim::sgd(&o, &param, &grad, Some(&a))?;
-        optim::adam(&o, &param, &grad, &a, &b, None)?;
-        optim::adam(&o, &strided(&[4, 5], DType::F32)?, &grad, &a, &b, Some(&c))?;
+        optim::sgd(&o, 1, &param, &grad, Some(&a))?;
+        optim::adam(&o, 1, &param, &grad, &a, &b, None)?;
+        optim::adam(&o, 1, &strided(&[4, 5], DType::F32)?, &grad, &a, &b, Some(&c))?;
         let normal = Distribution::Normal(0.0, 1.0);
         let others = [Distribution::Uniform(0.0, 1.0), Distribution::Bernoulli(0.5), Distribution::Integers(-5, 9)];
         crate::ops::random::random(normal, &[9], DType::F32, GPU, 1, 2)?;
