@@ -53,29 +53,31 @@ pub fn tensors(op: &str, arg: &Bound<'_, PyAny>) -> PyResult<Vec<Tensor>> {
 
 /// A tensor, Python number, NumPy array or NumPy scalar, as the operand of an elementwise op; `None` for anything else.
 ///
-/// Python numbers become scalars that give way in promotion.
+/// Python numbers become scalars that give way in promotion.  `beside` is the dtype of a tensor that the number meets: a
+/// float32 or float64 tensor decides the dtype of the op, so the number is made in that dtype and need not be converted.
 #[inline]
-pub fn operand(arg: &Bound<'_, PyAny>) -> PyResult<Option<Tensor>> {
+pub fn operand(arg: &Bound<'_, PyAny>, beside: Option<DType>) -> PyResult<Option<Tensor>> {
     if let Ok(t) = arg.cast::<PyTensor>() {
         return Ok(Some(t.get().get()));
     }
-    number_or_array(arg)
+    number_or_array(arg, beside)
 }
 
-fn number_or_array(arg: &Bound<'_, PyAny>) -> PyResult<Option<Tensor>> {
+fn number_or_array(arg: &Bound<'_, PyAny>, beside: Option<DType>) -> PyResult<Option<Tensor>> {
     use crate::error::guard;
+    let float = beside.filter(|d| matches!(d, DType::F32 | DType::F64));
     if let Ok(f) = arg.cast::<PyFloat>() {
-        return guard(|| Tensor::scalar(f.value(), DType::F64)).map(Some);
+        return guard(|| Tensor::scalar(f.value(), float.unwrap_or(DType::F64))).map(Some);
     }
     if let Ok(b) = arg.cast::<PyBool>() {
-        return guard(|| Tensor::scalar(f64::from(u8::from(b.is_true())), DType::Bool)).map(Some);
+        return guard(|| Tensor::scalar(f64::from(u8::from(b.is_true())), float.unwrap_or(DType::Bool))).map(Some);
     }
     if arg.cast::<PyInt>().is_ok() {
         let i = int64("int", arg)?;
-        return guard(|| Tensor::scalar_int(i)).map(Some);
+        return guard(|| float.map_or_else(|| Tensor::scalar_int(i), |d| Tensor::scalar(i as f64, d))).map(Some);
     }
     if numpy::is_scalar(arg)? {
-        return number_or_array(&arg.call_method0("item")?);
+        return number_or_array(&arg.call_method0("item")?, beside);
     }
     if numpy::is_array(arg)? {
         return numpy::import(arg, false).map(Some);
@@ -85,8 +87,8 @@ fn number_or_array(arg: &Bound<'_, PyAny>) -> PyResult<Option<Tensor>> {
 
 /// As [`operand`], with a `TypeError` for anything else.
 #[inline]
-pub fn operand_of(op: &str, arg: &Bound<'_, PyAny>) -> PyResult<Tensor> {
-    operand(arg)?.ok_or_else(|| type_error(op, "a Tensor or a number", arg))
+pub fn operand_of(op: &str, arg: &Bound<'_, PyAny>, beside: Option<DType>) -> PyResult<Tensor> {
+    operand(arg, beside)?.ok_or_else(|| type_error(op, "a Tensor or a number", arg))
 }
 
 // ------------------------------------------------------------------------------------------------------------ numbers

@@ -42,8 +42,11 @@ impl Op {
             return Err(self.wrong_count(args.len()));
         }
         let mut inputs: SmallVec<[Tensor; 3]> = SmallVec::new();
+        // Where one operand is a tensor, numbers are made to suit it.
+        let tensor = if n > 1 { args[..n].iter().find_map(|a| a.cast::<PyTensor>().ok()) } else { None };
+        let beside = tensor.map(|t| t.get().get().dtype());
         for arg in &args[..n] {
-            inputs.push(operand_of(self.def.name, arg)?);
+            inputs.push(operand_of(self.def.name, arg, beside)?);
         }
         let mut attrs = Attrs::None;
         if numbers > 0 {

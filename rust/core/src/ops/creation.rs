@@ -54,10 +54,17 @@ pub static ARANGE: OpDef = OpDef {
     elementwise: false,
 };
 
+/// Below this many elements a plain loop is done before the strided machinery has looked at the shapes.
+const SMALL: usize = 4096;
+
 /// Writes one number everywhere, on either device, without history.
 pub fn fill(t: &Tensor, value: f64) -> Result<()> {
     if let Device::Gpu(_) = t.device() {
         return crate::gpu::fill(t, value);
+    }
+    if t.is_contiguous() && t.numel() < SMALL {
+        dispatch!(t.dtype(), T in all => t.view_mut::<T>().into_slice().into_iter().for_each(|s| s.fill(T::from_f64(value))));
+        return Ok(());
     }
     let one = Tensor::scalar(value, t.dtype())?;
     let source = Tensor::from_parts(one.storage().clone(), one.layout().broadcast_to(t.shape()), t.dtype());

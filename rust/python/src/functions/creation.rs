@@ -151,7 +151,8 @@ fn set_default_dtype(dtype: &Bound<'_, PyAny>) -> PyResult<()> {
 #[pyfunction]
 #[pyo3(signature = (*operands))]
 fn result_type<'py>(py: Python<'py>, operands: &Bound<'py, pyo3::types::PyTuple>) -> PyResult<Bound<'py, PyDType>> {
-    let all = operands.iter().map(|x| crate::convert::operand_of("result_type", &x)).collect::<PyResult<Vec<_>>>()?;
+    let all =
+        operands.iter().map(|x| crate::convert::operand_of("result_type", &x, None)).collect::<PyResult<Vec<_>>>()?;
     if all.is_empty() {
         return Err(PyTypeError::new_err("result_type: at least one operand is required, got none"));
     }

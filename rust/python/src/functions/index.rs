@@ -56,7 +56,8 @@ fn scatter_add<'py>(
 /// `value` where the mask is true, else the input, in the input's dtype.
 #[pyfunction]
 fn masked_fill<'py>(x: &Bound<'py, PyAny>, mask: &Bound<'py, PyAny>, value: &Bound<'py, PyAny>) -> Out<'py> {
-    let (t, mask, value) = (tensor("masked_fill", x)?, tensor("masked_fill", mask)?, operand_of("masked_fill", value)?);
+    let (t, mask, value) =
+        (tensor("masked_fill", x)?, tensor("masked_fill", mask)?, operand_of("masked_fill", value, None)?);
     let made = run(x.py(), heavy([&t, &mask]), || {
         ensure!(mask.dtype() == DType::Bool, Type, "masked_fill: a bool mask is required, got {}", mask.dtype());
         ensure!(value.ndim() == 0, Value, "masked_fill: one value is required, got shape {:?}", value.shape());
@@ -123,7 +124,7 @@ fn index_put_<'py>(
     value: &Bound<'py, PyAny>,
     accumulate: bool,
 ) -> PyResult<()> {
-    let (t, value) = (tensor("index_put_", x)?, operand_of("index_put_", value)?);
+    let (t, value) = (tensor("index_put_", x)?, operand_of("index_put_", value, None)?);
     let indices = indices.try_iter()?.map(|i| crate::convert::opt_tensor("index_put_", Some(&i?)));
     let indices = indices.collect::<PyResult<Vec<_>>>()?;
     run(x.py(), heavy([&t]), || index::index_put(&t, &indices, &value, accumulate))

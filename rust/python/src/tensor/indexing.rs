@@ -230,7 +230,7 @@ impl PyTensor {
 
     fn __setitem__(slf: &Bound<'_, Self>, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
         let t = slf.get().get();
-        let value = match operand(value)? {
+        let value = match operand(value, None)? {
             Some(v) => v,
             None => data::make(value, Some(t.dtype()), Some(t.device()), false)
                 .map_err(|_| type_error("index", "a Tensor or a number as the value", value))?,

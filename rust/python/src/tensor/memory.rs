@@ -135,7 +135,7 @@ impl PyTensor {
     fn copy_<'py>(slf: &Bound<'py, Self>, src: &Bound<'py, PyAny>, non_blocking: bool) -> PyResult<Bound<'py, Self>> {
         let _ = non_blocking; // transfers are ordered by the stream
         let t = slf.get().get();
-        let source = crate::convert::operand_of("copy_", src)?;
+        let source = crate::convert::operand_of("copy_", src, None)?;
         run(slf.py(), heavy([&t]), || op::assign(&t, &source))?;
         Ok(slf.clone())
     }

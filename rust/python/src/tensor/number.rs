@@ -33,8 +33,8 @@ fn unary(this: &Bound<'_, PyTensor>, def: &'static OpDef) -> PyResult<Object> {
 #[inline]
 fn binary(this: &Bound<'_, PyTensor>, other: &Bound<'_, PyAny>, def: &'static OpDef) -> PyResult<Object> {
     let py = this.py();
-    let Some(b) = operand(other)? else { return Ok(py.NotImplemented()) };
     let a = this.get().get();
+    let Some(b) = operand(other, Some(a.dtype()))? else { return Ok(py.NotImplemented()) };
     Ok(wrap(py, elementwise(py, def, &[&a, &b])?)?.into_any().unbind())
 }
 
@@ -42,19 +42,19 @@ fn binary(this: &Bound<'_, PyTensor>, other: &Bound<'_, PyAny>, def: &'static Op
 #[inline]
 fn reflected(this: &Bound<'_, PyTensor>, other: &Bound<'_, PyAny>, def: &'static OpDef) -> PyResult<Object> {
     let py = this.py();
-    let Some(a) = operand(other)? else { return Ok(py.NotImplemented()) };
     let b = this.get().get();
+    let Some(a) = operand(other, Some(b.dtype()))? else { return Ok(py.NotImplemented()) };
     Ok(wrap(py, elementwise(py, def, &[&a, &b])?)?.into_any().unbind())
 }
 
 /// `this op= other`.
 #[inline]
 fn inplace(this: &Bound<'_, PyTensor>, other: &Bound<'_, PyAny>, def: &'static OpDef) -> PyResult<()> {
-    let Some(b) = operand(other)? else {
+    let a = this.get().get();
+    let Some(b) = operand(other, Some(a.dtype()))? else {
         let got = other.get_type().name()?;
         return Err(PyTypeError::new_err(format!("{}_: a Tensor or a number is required, got {got}", def.name)));
     };
-    let a = this.get().get();
     run(this.py(), heavy([&a, &b]), || call_inplace(def, Attrs::None, &[&a, &b]))
 }
 
@@ -111,12 +111,12 @@ macro_rules! operators {
 
             fn __matmul__(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>) -> PyResult<Object> {
                 let py = slf.py();
-                let Some(b) = operand(other)?.filter(|b| !b.is_scalar()) else { return Ok(py.NotImplemented()) };
+                let Some(b) = operand(other, None)?.filter(|b| !b.is_scalar()) else { return Ok(py.NotImplemented()) };
                 Ok(wrap(py, crate::functions::linalg::product(py, &slf.get().get(), &b)?)?.into_any().unbind())
             }
             fn __rmatmul__(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>) -> PyResult<Object> {
                 let py = slf.py();
-                let Some(a) = operand(other)?.filter(|a| !a.is_scalar()) else { return Ok(py.NotImplemented()) };
+                let Some(a) = operand(other, None)?.filter(|a| !a.is_scalar()) else { return Ok(py.NotImplemented()) };
                 Ok(wrap(py, crate::functions::linalg::product(py, &a, &slf.get().get())?)?.into_any().unbind())
             }
 
