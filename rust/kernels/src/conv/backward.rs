@@ -2,10 +2,11 @@
 
 use super::Conv2d;
 use super::correlate::Correlation;
+use super::dots::{self, LineDots};
 use super::forward::{input_axes, offsets};
 use super::patches::{Axis, Images, PatchDepths, Patches, Planes, Shared, images_at_once};
 use super::winograd::Winograd;
-use crate::gemm::{Epilogue, Operand, Product, RowMajor, product};
+use crate::gemm::{Epilogue, Operand, Product, RowMajor, kernels, product};
 use crate::pool;
 use crate::simd::Float;
 
@@ -280,15 +281,24 @@ impl<T: Float> Gradient<'_, T> {
                 offsets: &channels,
             });
             let (lines, per_line) = conv.output();
-            let patches = PatchDepths(Patches {
+            let patches = Patches {
                 images,
                 start: range.start * images.image + group * conv.group_in() * images.channel,
                 line_step: images.line,
                 lines,
                 per_line,
                 offsets: &offsets,
-            });
-            let dw = RowMajor { data: dw.wrapping_add(group * m * n), row: n as isize };
+            };
+            let dw = dw.wrapping_add(group * m * n);
+            if dots::pays(m, n, per_line, kernels::<T>().lanes) {
+                let gradient = dy.data.wrapping_add(group * m * out_plane);
+                let dots = LineDots { patches, gradient, image: dy.image, row: out_plane, rows: m };
+                // SAFETY: the parts of the tensors that belong to this group and these images.
+                unsafe { dots.sum(0..count, dw, accumulate) };
+                continue;
+            }
+            let dw = RowMajor { data: dw, row: n as isize };
+            let patches = PatchDepths(patches);
             // SAFETY: operands and target are the parts of the tensors that belong to this group and these images.
             unsafe {
                 product(&Product {

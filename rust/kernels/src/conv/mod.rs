@@ -8,6 +8,7 @@
 mod backward;
 pub mod checked;
 mod correlate;
+mod dots;
 mod forward;
 mod patches;
 mod winograd;
