@@ -86,6 +86,23 @@ impl Axis {
     }
 }
 
+/// A tap along one axis: the outputs it takes part in, and the input position it sees of the first of them.
+struct Tap {
+    outputs: Range<usize>,
+    position: usize,
+}
+
+impl Axis {
+    fn taps(&self) -> Vec<Tap> {
+        (0..self.kernel)
+            .map(|j| {
+                let outputs = self.outputs(j);
+                Tap { position: self.position(outputs.start, j), outputs }
+            })
+            .collect()
+    }
+}
+
 impl Pool2d {
     fn axes(&self) -> (Axis, Axis) {
         let &Pool2d { input, output, kernel, stride, padding, dilation, .. } = self;
@@ -141,6 +158,11 @@ impl<P: Copy> Shared<P> {
 pub unsafe fn max_pool2d<T: Float>(pool: &Pool2d, x: *const T, y: *mut T, indices: *mut i64) {
     let (rows, columns) = pool.axes();
     let (from, to) = pool.sizes();
+    if pool.is_halving() {
+        // SAFETY: passed on unchanged.
+        return unsafe { max_halving(pool, x, y, indices) };
+    }
+    let (row_taps, column_taps) = (rows.taps(), columns.taps());
     let first_taps: Vec<i32> = (0..columns.output).map(|o| columns.first_tap(o) as i32).collect();
     // What a tap adds to the position of the window's corner.
     let reach: Vec<i64> = (0..rows.kernel * columns.kernel)
@@ -167,21 +189,15 @@ pub unsafe fn max_pool2d<T: Float>(pool: &Pool2d, x: *const T, y: *mut T, indice
                 for (tap, &first) in taps.iter_mut().zip(&first_taps) {
                     *tap = first_row + first;
                 }
-                for i in (0..rows.kernel).filter(|&i| rows.outputs(i).contains(&o)) {
+                for (i, _) in row_taps.iter().enumerate().filter(|(_, tap)| tap.outputs.contains(&o)) {
                     // SAFETY: the line exists, because tap `i` of output `o` lies in the input.
                     let line = unsafe {
                         let start = plane * from + rows.position(o, i) * columns.input;
                         std::slice::from_raw_parts(x.get().add(start), columns.input)
                     };
-                    for j in 0..columns.kernel {
-                        let range = columns.outputs(j);
-                        if range.is_empty() {
-                            continue;
-                        }
-                        let seen = &line[columns.position(range.start, j)..];
-                        let tap = (i * columns.kernel + j) as i32;
-                        // SAFETY: no pointers are involved.
-                        unsafe { max_tap(seen, columns.stride, tap, &mut best[range.clone()], &mut taps[range]) };
+                    // SAFETY: the taps are those of this line.
+                    unsafe {
+                        max_line(line, &column_taps, columns.stride, (i * columns.kernel) as i32, best, &mut taps);
                     }
                 }
                 let corner = (o * rows.stride) as i64 - rows.padding as i64;
@@ -195,28 +211,111 @@ pub unsafe fn max_pool2d<T: Float>(pool: &Pool2d, x: *const T, y: *mut T, indice
 }
 
 vectorized_fn! {
-    /// Lets one tap compete for the maxima: `seen[o * stride]` with `best[o]`.
-    unsafe fn max_tap<T: Float>(seen: &[T], stride: usize, tap: i32, best: &mut [T], taps: &mut [i32]) {
-        // One loop per stride that matters: a constant stride is what makes it vectorise.
-        match stride {
-            1 => max_strided::<T, 1>(seen, 1, tap, best, taps),
-            2 => max_strided::<T, 2>(seen, 2, tap, best, taps),
-            _ => max_strided::<T, 0>(seen, stride, tap, best, taps),
+    /// Lets the taps of one line of the window, which starts at tap `first`, compete for the maxima.
+    ///
+    /// # Safety
+    /// The taps lie inside the line, `best` and `taps`.
+    unsafe fn max_line<T: Float>(
+        line: &[T], columns: &[Tap], stride: usize, first: i32, best: &mut [T], taps: &mut [i32],
+    ) {
+        for (j, tap) in columns.iter().enumerate() {
+            if tap.outputs.is_empty() {
+                continue;
+            }
+            let seen = &line[tap.position..];
+            let (best, taps) = (&mut best[tap.outputs.clone()], &mut taps[tap.outputs.clone()]);
+            let tap = first + j as i32;
+            // One loop per stride that matters: a constant stride is what makes it vectorise.
+            match stride {
+                1 => max_strided::<T, 1>(seen, 1, tap, best, taps),
+                2 => max_strided::<T, 2>(seen, 2, tap, best, taps),
+                _ => max_strided::<T, 0>(seen, stride, tap, best, taps),
+            }
         }
     }
 }
 
+/// Lets one tap compete for the maxima: `seen[o * stride]` with `best[o]`.
 #[inline(always)]
 fn max_strided<T: Float, const S: usize>(seen: &[T], stride: usize, tap: i32, best: &mut [T], taps: &mut [i32]) {
     let stride = if S > 0 { S } else { stride };
     let count = best.len();
-    let (seen, taps) = (&seen[..(count - 1) * stride + 1], &mut taps[..count]);
+    assert!(seen.len() > (count - 1) * stride && taps.len() == count, "taps lie inside their line");
     for o in 0..count {
-        let value = seen[o * stride];
-        #[allow(clippy::eq_op)] // NaN
-        let wins = (value > best[o]) | (value != value);
+        // SAFETY: below the length just checked; a check per element would keep the loop from being vectorised.
+        let value = unsafe { *seen.get_unchecked(o * stride) };
+        let wins = beats(value, best[o]);
         best[o] = if wins { value } else { best[o] };
         taps[o] = if wins { tap } else { taps[o] };
+    }
+}
+
+/// Whether a value replaces the best so far: NaN always does.
+#[inline(always)]
+#[allow(clippy::eq_op)] // NaN
+fn beats<T: Float>(value: T, best: T) -> bool {
+    (value > best) | (value != value)
+}
+
+impl Pool2d {
+    /// Whether windows are disjoint squares of four elements, all inside: the most common pooling.
+    fn is_halving(&self) -> bool {
+        let fits = 2 * self.output.0 <= self.input.0 && 2 * self.output.1 <= self.input.1;
+        fits && self.kernel == (2, 2) && self.stride == (2, 2) && self.padding == (0, 0) && self.dilation == (1, 1)
+    }
+}
+
+/// # Safety
+/// As for [`max_pool2d`], and the pooling is a halving one.
+unsafe fn max_halving<T: Float>(pool: &Pool2d, x: *const T, y: *mut T, indices: *mut i64) {
+    let (from, to) = pool.sizes();
+    let (width, count) = (pool.input.1, pool.output.1);
+    let (x, y, indices) = (Shared(x), Shared(y), Shared(indices));
+    pool.each_planes(|planes| {
+        for plane in planes {
+            for o in 0..pool.output.0 {
+                // SAFETY: lines `2 o` and `2 o + 1` of the plane, and line `o` of the results, which no other task
+                // writes.
+                unsafe {
+                    let lines = std::slice::from_raw_parts(x.get().add(plane * from + 2 * o * width), 2 * width);
+                    let best = std::slice::from_raw_parts_mut(y.get().add(plane * to + o * count), count);
+                    let places = std::slice::from_raw_parts_mut(indices.get().add(plane * to + o * count), count);
+                    max_of_fours(lines, 2 * o * width, best, places);
+                }
+            }
+        }
+    });
+}
+
+vectorized_fn! {
+    /// The maxima of the squares of two lines, the first of which starts at position `start` of its plane.
+    ///
+    /// # Safety
+    /// The lines are at least twice as long as the results.
+    unsafe fn max_of_fours<T: Float>(lines: &[T], start: usize, best: &mut [T], places: &mut [i64]) {
+        let width = lines.len() / 2;
+        let (upper, lower) = lines.split_at(width);
+        assert!(2 * best.len() <= width && best.len() == places.len(), "squares lie inside their lines");
+        for o in 0..best.len() {
+            // SAFETY: below the lengths just checked; checks would keep the loop from being vectorised.
+            let (a, b, c, d) = unsafe {
+                (
+                    *upper.get_unchecked(2 * o),
+                    *upper.get_unchecked(2 * o + 1),
+                    *lower.get_unchecked(2 * o),
+                    *lower.get_unchecked(2 * o + 1),
+                )
+            };
+            let (mut value, mut place) = (a, 0);
+            let wins = beats(b, value);
+            (value, place) = if wins { (b, 1) } else { (value, place) };
+            let wins = beats(c, value);
+            (value, place) = if wins { (c, width) } else { (value, place) };
+            let wins = beats(d, value);
+            (value, place) = if wins { (d, width + 1) } else { (value, place) };
+            best[o] = value;
+            places[o] = (start + 2 * o + place) as i64;
+        }
     }
 }
 
@@ -253,6 +352,7 @@ pub unsafe fn max_pool2d_backward<T: Float>(pool: &Pool2d, dy: *const T, indices
 pub unsafe fn avg_pool2d<T: Float>(pool: &Pool2d, divisor: Divisor, x: *const T, y: *mut T) {
     let (rows, columns) = pool.axes();
     let (from, to) = pool.sizes();
+    let (row_taps, column_taps) = (rows.taps(), columns.taps());
     let (x, y) = (Shared(x), Shared(y));
     pool.each_planes(|planes| {
         let mut scale = vec![T::default(); columns.output];
@@ -265,20 +365,12 @@ pub unsafe fn avg_pool2d<T: Float>(pool: &Pool2d, divisor: Divisor, x: *const T,
                     std::slice::from_raw_parts_mut(y.get().add(start), columns.output)
                 };
                 sums.fill(T::default());
-                for i in (0..rows.kernel).filter(|&i| rows.outputs(i).contains(&o)) {
-                    // SAFETY: the line exists, because tap `i` of output `o` lies in the input.
-                    let line = unsafe {
+                for (i, _) in row_taps.iter().enumerate().filter(|(_, tap)| tap.outputs.contains(&o)) {
+                    // SAFETY: the line exists, because tap `i` of output `o` lies in the input; the taps are its own.
+                    unsafe {
                         let start = plane * from + rows.position(o, i) * columns.input;
-                        std::slice::from_raw_parts(x.get().add(start), columns.input)
-                    };
-                    for j in 0..columns.kernel {
-                        let range = columns.outputs(j);
-                        if range.is_empty() {
-                            continue;
-                        }
-                        let seen = &line[columns.position(range.start, j)..];
-                        // SAFETY: no pointers are involved.
-                        unsafe { add_tap(seen, columns.stride, &mut sums[range]) };
+                        let line = std::slice::from_raw_parts(x.get().add(start), columns.input);
+                        add_line(line, &column_taps, columns.stride, sums);
                     }
                 }
                 for (sum, &divisor) in sums.iter_mut().zip(&scale) {
@@ -305,12 +397,18 @@ fn divisors<T: Float>(rows: Axis, columns: Axis, divisor: Divisor, o: usize, out
 }
 
 vectorized_fn! {
-    /// Adds one tap to the sums: `seen[o * stride]` to `sums[o]`.
-    unsafe fn add_tap<T: Float>(seen: &[T], stride: usize, sums: &mut [T]) {
-        match stride {
-            1 => add_strided::<T, 1>(seen, 1, sums),
-            2 => add_strided::<T, 2>(seen, 2, sums),
-            _ => add_strided::<T, 0>(seen, stride, sums),
+    /// Adds the taps of one line to the sums.
+    ///
+    /// # Safety
+    /// The taps lie inside the line and the sums.
+    unsafe fn add_line<T: Float>(line: &[T], columns: &[Tap], stride: usize, sums: &mut [T]) {
+        for tap in columns.iter().filter(|tap| !tap.outputs.is_empty()) {
+            let (seen, sums) = (&line[tap.position..], &mut sums[tap.outputs.clone()]);
+            match stride {
+                1 => add_strided::<T, 1>(seen, 1, sums),
+                2 => add_strided::<T, 2>(seen, 2, sums),
+                _ => add_strided::<T, 0>(seen, stride, sums),
+            }
         }
     }
 }
@@ -319,9 +417,10 @@ vectorized_fn! {
 fn add_strided<T: Float, const S: usize>(seen: &[T], stride: usize, sums: &mut [T]) {
     let stride = if S > 0 { S } else { stride };
     let count = sums.len();
-    let seen = &seen[..(count - 1) * stride + 1];
+    assert!(seen.len() > (count - 1) * stride, "taps lie inside their line");
     for o in 0..count {
-        sums[o] = sums[o] + seen[o * stride];
+        // SAFETY: below the length just checked.
+        sums[o] = sums[o] + unsafe { *seen.get_unchecked(o * stride) };
     }
 }
 
@@ -333,6 +432,7 @@ fn add_strided<T: Float, const S: usize>(seen: &[T], stride: usize, sums: &mut [
 pub unsafe fn avg_pool2d_backward<T: Float>(pool: &Pool2d, divisor: Divisor, dy: *const T, dx: *mut T) {
     let (rows, columns) = pool.axes();
     let (from, to) = pool.sizes();
+    let (row_taps, column_taps) = (rows.taps(), columns.taps());
     let (dy, dx) = (Shared(dy), Shared(dx));
     pool.each_planes(|planes| {
         let mut share = vec![T::default(); columns.output];
@@ -351,18 +451,11 @@ pub unsafe fn avg_pool2d_backward<T: Float>(pool: &Pool2d, divisor: Divisor, dy:
                 for ((share, &gradient), &divisor) in share.iter_mut().zip(line).zip(&scale) {
                     *share = gradient / divisor;
                 }
-                for i in (0..rows.kernel).filter(|&i| rows.outputs(i).contains(&o)) {
+                for (i, _) in row_taps.iter().enumerate().filter(|(_, tap)| tap.outputs.contains(&o)) {
                     let start = (plane - planes.start) * from + rows.position(o, i) * columns.input;
                     let line = &mut dx[start..start + columns.input];
-                    for j in 0..columns.kernel {
-                        let range = columns.outputs(j);
-                        if range.is_empty() {
-                            continue;
-                        }
-                        let seen = &mut line[columns.position(range.start, j)..];
-                        // SAFETY: no pointers are involved.
-                        unsafe { share_tap(seen, columns.stride, &share[range]) };
-                    }
+                    // SAFETY: the taps are those of this line.
+                    unsafe { share_line(line, &column_taps, columns.stride, &share) };
                 }
             }
         }
@@ -370,12 +463,18 @@ pub unsafe fn avg_pool2d_backward<T: Float>(pool: &Pool2d, divisor: Divisor, dy:
 }
 
 vectorized_fn! {
-    /// Adds the shares to the elements one tap saw: `share[o]` to `seen[o * stride]`.
-    unsafe fn share_tap<T: Float>(seen: &mut [T], stride: usize, share: &[T]) {
-        match stride {
-            1 => share_strided::<T, 1>(seen, 1, share),
-            2 => share_strided::<T, 2>(seen, 2, share),
-            _ => share_strided::<T, 0>(seen, stride, share),
+    /// Adds the shares to the elements of one line that they came from.
+    ///
+    /// # Safety
+    /// The taps lie inside the line and the shares.
+    unsafe fn share_line<T: Float>(line: &mut [T], columns: &[Tap], stride: usize, share: &[T]) {
+        for tap in columns.iter().filter(|tap| !tap.outputs.is_empty()) {
+            let (seen, share) = (&mut line[tap.position..], &share[tap.outputs.clone()]);
+            match stride {
+                1 => share_strided::<T, 1>(seen, 1, share),
+                2 => share_strided::<T, 2>(seen, 2, share),
+                _ => share_strided::<T, 0>(seen, stride, share),
+            }
         }
     }
 }
@@ -383,8 +482,10 @@ vectorized_fn! {
 #[inline(always)]
 fn share_strided<T: Float, const S: usize>(seen: &mut [T], stride: usize, share: &[T]) {
     let stride = if S > 0 { S } else { stride };
-    let seen = &mut seen[..(share.len() - 1) * stride + 1];
+    assert!(seen.len() > (share.len() - 1) * stride, "taps lie inside their line");
     for (o, &gradient) in share.iter().enumerate() {
-        seen[o * stride] = seen[o * stride] + gradient;
+        // SAFETY: below the length just checked.
+        let sum = unsafe { seen.get_unchecked_mut(o * stride) };
+        *sum = *sum + gradient;
     }
 }
