@@ -91,7 +91,7 @@ mod tests {
     fn classes_waste_little_and_repeat() {
         for bytes in (1..100_000).step_by(7).chain([MIB + 1, 15 * MIB, 17 * MIB, 1 << 30]) {
             let class = Pool::class(bytes);
-            assert!(class >= bytes && class % 256 == 0, "{bytes} -> {class}");
+            assert!(class >= bytes && class.is_multiple_of(256), "{bytes} -> {class}");
             assert!(bytes <= 4 * KIB || class <= bytes + bytes / 8, "{bytes} -> {class}");
             assert_eq!(Pool::class(class), class, "{bytes}");
         }
