@@ -55,7 +55,7 @@ def test_diamond_is_walked_once() -> None:
 
 def test_grad_of_non_scalar_needs_a_cotangent() -> None:
     x = leaf(1, 2)
-    with pytest.raises(RuntimeError, match=r"^backward: .*scalar"):
+    with pytest.raises(RuntimeError, match=r"^backward: .*one-element.*got"):
         (x * 2).backward()
     (x * 2).backward(pn.tensor([1.0, 10.0], dtype=pn.float64))
     assert grads(x) == [2, 20]
@@ -81,7 +81,7 @@ def test_backward_twice() -> None:
     x = leaf(1, 2)
     y = x.exp().sum()
     y.backward()
-    with pytest.raises(RuntimeError, match=r"^backward: .*retain_graph"):
+    with pytest.raises(RuntimeError, match=r"^exp: .*retain_graph"):
         y.backward()
 
 

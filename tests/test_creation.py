@@ -44,7 +44,7 @@ def test_as_tensor_returns_tensors_untouched() -> None:
         (range(3), np.arange(3)),
         (np.float64(1.5), np.array(1.5)),
         (np.arange(3, dtype=np.int16), np.arange(3, dtype=np.int16)),
-        ([np.float32(1), 2], np.array([1, 2], np.float32)),
+        ([np.float32(1), np.float32(2)], np.array([1, 2], np.float32)),
     ],
 )
 def test_tensor_of(data: Any, expected: Any) -> None:

@@ -38,7 +38,7 @@ def strided(draw: st.DrawFn, min_dims: int = 0) -> tuple[Array, pn.Tensor]:
             order = draw(st.permutations(range(n)))
             array, tensor = array.transpose(order), tensor.permute(order)
         elif step == "slice":
-            key = draw(hnp.basic_indices(array.shape, max_dims=4, allow_ellipsis=True, allow_newaxis=False))
+            key = draw(hnp.basic_indices(array.shape, allow_ellipsis=True))
             if array[key].ndim >= min_dims:
                 array, tensor = array[key], tensor[key]
         elif step == "unsqueeze" and n < 4:
@@ -320,7 +320,7 @@ def test_expand_and_its_gradient(shape: tuple[int, ...], front: tuple[int, ...])
 def test_numpy_memory_is_shared(shape: tuple[int, ...], dtype: str, data: st.DataObject) -> None:
     """`from_numpy` and `numpy()` alias, whatever the strides."""
     base = np.ones(shape, dtype)
-    key = data.draw(hnp.basic_indices(shape, max_dims=4))
+    key = data.draw(hnp.basic_indices(shape))
     array = base[key]
     assume(isinstance(array, np.ndarray) and array.ndim)
     x = pn.from_numpy(array)

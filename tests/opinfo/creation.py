@@ -35,7 +35,7 @@ def like(name: str, ref: Callable[..., Any], *args: Any) -> OpInfo:
 
 
 def sizes(name: str) -> Any:
-    return (error((ValueError, TypeError), rf"^{name}: ", (-1, 2), dtype="float32"),)
+    return (error((ValueError, TypeError), rf"^({name}|full): .*got", (-1, 2), dtype="float32"),)
 
 
 def full_like(x: Array, value: Any) -> Array:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from opinfo.core import ALL, FLOATS, INTS, NUMERIC, Array, Draw, OpInfo, Sample, error, floats, sample
+from opinfo.core import ALL, COMPOSITE, FLOATS, INTS, NUMERIC, Array, Draw, OpInfo, Sample, error, floats, sample
 
 SHAPES = ((3, 4), (), (1,), (0,), (2, 0, 3), (2, 3, 5), (17,), (257,), (3, 4097))
 # (result shape is the broadcast of both)
@@ -75,6 +75,7 @@ def binary(
     grid: tuple[tuple[float, float], tuple[float, float]] | None = None,
     scalar: float | None = 2,
     special: bool = True,
+    said: str = "",
     **info: Any,
 ) -> OpInfo:
     """An op of two broadcast tensors.
@@ -105,7 +106,7 @@ def binary(
 
     info.setdefault("inplace", info.get("result", "same") == "same")
     info.setdefault("dtypes", NUMERIC)
-    info["errors"] = (error(ValueError, rf"^{name}: ", *MISMATCH), *info.get("errors", ()))
+    info["errors"] = (error(ValueError, rf"^{said or name}: .*got", *MISMATCH), *info.get("errors", ()))
     return OpInfo(name, ref, samples, **info)
 
 
@@ -146,10 +147,6 @@ def selu(x: Array) -> Array:
 
 def relu(x: Array) -> Array:
     return np.where(np.isnan(x), x, np.maximum(x, 0))
-
-
-def sign(x: Array) -> Array:
-    return np.where(np.isnan(x), 0, np.sign(x))  # torch's choice; NumPy gives NaN
 
 
 def silu(x: Array) -> Array:
@@ -301,7 +298,7 @@ OPS: tuple[OpInfo, ...] = (
     unary("neg", np.negative, dtypes=NUMERIC, result="same"),
     unary("positive", np.positive, dtypes=NUMERIC, result="same", inplace=False),
     unary("square", np.square, dtypes=NUMERIC, result="same"),
-    unary("sign", sign, away=(0,), dtypes=NUMERIC, result="same"),
+    unary("sign", np.sign, away=(0,), dtypes=NUMERIC, result="same"),
     unary("ceil", np.ceil, away=range(-3, 4), dtypes=NUMERIC, result="same"),
     unary("floor", np.floor, away=range(-3, 4), dtypes=NUMERIC, result="same"),
     unary("trunc", np.trunc, away=range(-3, 4), dtypes=NUMERIC, result="same"),
@@ -356,7 +353,7 @@ OPS: tuple[OpInfo, ...] = (
           inplace=False, special=False, kwargs=({}, {"lambd": 1.0})),
     unary("softshrink", lambda x, lambd=0.5: np.sign(x) * np.maximum(np.abs(x) - lambd, 0), away=(-0.5, 0.5, -1, 1),
           method=False, inplace=False, special=False, kwargs=({}, {"lambd": 1.0})),
-    unary("tanhshrink", lambda x: x - np.tanh(x), method=False, inplace=False, special=False, slack=CANCELS),
+    unary("tanhshrink", lambda x: x - np.tanh(x), method=False, inplace=False, special=False, slack=CANCELS, dtypes=COMPOSITE),
     unary("threshold", lambda x, threshold, value: np.where(x > threshold, x, value), away=(0.5,), method=False,
           inplace=False, special=False, kwargs=({"threshold": 0.5, "value": 2.0},)),
     # unary, to bool or between integers
@@ -369,11 +366,11 @@ OPS: tuple[OpInfo, ...] = (
     # binary
     binary("add", np.add, dtypes=ALL),
     binary("sub", np.subtract),
-    binary("rsub", lambda x, y: y - x, method=False, inplace=False),
+    binary("rsub", lambda x, y: y - x, said="sub", method=False, inplace=False),
     binary("mul", np.multiply, dtypes=ALL),
     binary("div", divide, away=(0,), dtypes=ALL, result="float", inplace=False),
     binary("pow", power, 0.1, 3, second=(0, 3)),
-    binary("floor_divide", np.floor_divide, -9, 9, away=(0,), gap=1, grid=MODULO, grad=0, special=False),
+    binary("floor_divide", np.floor_divide, -9, 9, away=(0,), gap=1, grid=MODULO, special=False),
     binary("remainder", np.remainder, -9, 9, away=(0,), gap=1, grid=MODULO, special=False),
     binary("fmod", np.fmod, -9, 9, away=(0,), gap=1, grid=MODULO, special=False),
     binary("maximum", np.maximum, grid=UNEQUAL, dtypes=ALL, scalar=None, inplace=False),

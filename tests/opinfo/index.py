@@ -274,7 +274,7 @@ OPS: tuple[OpInfo, ...] = (
     OpInfo("argwhere", nonzero, nonzero_samples, dtypes=ALL, result="int64", grad=0, gpu=HOST),
     OpInfo("masked_fill", masked_fill, masked_fill_samples, dtypes=ALL, inplace=True, errors=(
         error(TypeError, r"^masked_fill: .*bool", floats(3), longs(3), 1.0),
-        error(ValueError, r"^masked_fill: ", floats(3), np.zeros(4, np.bool_), 1.0),
+        error(ValueError, r"^(masked_fill|where): .*got", floats(3), np.zeros(4, np.bool_), 1.0),
     )),
     OpInfo("masked_select", masked_select, masked_select_samples, dtypes=BY_WIDTH, gpu=HOST, errors=(
         error(TypeError, r"^masked_select: .*bool", floats(3), longs(3)),

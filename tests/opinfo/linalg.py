@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from opinfo.core import FLOATS, NUMERIC, Array, Draw, OpInfo, Sample, error, floats, longs, sample
+from opinfo.core import COMPOSITE, FLOATS, NUMERIC, Array, Draw, OpInfo, Sample, error, floats, longs, sample
 
 SUMS = (6, "hundreds of products that cancel: the error follows the terms, not the sum")
 PRODUCTS = (
@@ -50,7 +50,9 @@ def products(name: str, ref: Callable[..., Any], pairs: Any, **info: Any) -> OpI
     info.setdefault("dtypes", (*FLOATS, "int64", "int32"))
     info.setdefault("gpu_dtypes", ("float32",))
     info.setdefault("slack", SUMS)
-    mixed = error((TypeError, ValueError), rf"^{name}: .*dtype", *(f(*s) for f, s in zip((floats, longs), pairs[0])))
+    mixed = error(
+        (TypeError, ValueError), rf"^({name}|matmul): .*dtype", *(f(*s) for f, s in zip((floats, longs), pairs[0]))
+    )
     return OpInfo(name, ref, samples, errors=(mixed, *info.pop("errors", ())), **info)
 
 
@@ -106,29 +108,29 @@ OPS: tuple[OpInfo, ...] = (
         error(ValueError, r"^bmm: ", floats(3, 4), floats(4, 5)),
     )),
     products("mv", np.matmul, (((3, 4), (4,)), ((257, 33), (33,)), ((0, 4), (4,))), errors=(
-        error(ValueError, r"^mv: ", floats(3, 4), floats(3)),
+        error(ValueError, r"^(mv|matmul): ", floats(3, 4), floats(3)),
         error(ValueError, r"^mv: ", floats(4), floats(4)),
     )),
     products("dot", np.dot, (((4,), (4,)), ((1,), (1,)), ((257,), (257,)), ((4097,), (4097,)), ((0,), (0,))), errors=(
-        error(ValueError, r"^dot: ", floats(3), floats(4)),
+        error(ValueError, r"^(dot|matmul): ", floats(3), floats(4)),
         error(ValueError, r"^dot: ", floats(3, 3), floats(3, 3)),
     )),
     OpInfo("outer", np.outer, lambda d: iter([sample(d(3), d(4)), sample(d(0), d(4)), sample(d(257), d(33))]),
            dtypes=NUMERIC, errors=(error(ValueError, r"^outer: ", floats(2, 2), floats(2)),)),
     products("inner", np.inner, (((4,), (4,)), ((2, 4), (3, 4)), ((2, 3, 4), (4,))), errors=(
-        error(ValueError, r"^inner: ", floats(3), floats(4)),)),
+        error(ValueError, r"^(inner|tensordot): ", floats(3), floats(4)),)),
     OpInfo("trace", np.trace, lambda d: iter([sample(d(4, 4)), sample(d(3, 5)), sample(d(0, 0))]), dtypes=NUMERIC, result="sum",
            errors=(error(ValueError, r"^trace: ", floats(3)),)),
     OpInfo("tensordot", lambda a, b, dims: np.tensordot(a, b, dims), tensordot_samples, method=False, errors=(
         error(ValueError, r"^\w+: ", floats(3, 4), floats(3, 4), 1),)),
-    OpInfo("addmv", addmm, lambda d: iter([sample(d(3), d(3, 4), d(4)), sample(d(3), d(3, 4), d(4), beta=0.5, alpha=2.0)])),
-    OpInfo("baddbmm", addmm, lambda d: iter([sample(d(2, 3, 5), d(2, 3, 4), d(2, 4, 5)), sample(d(5), d(2, 3, 4), d(2, 4, 5), beta=2, alpha=0.5)])),
-    OpInfo("bilinear", bilinear, bilinear_samples, method=False),
+    OpInfo("addmv", addmm, lambda d: iter([sample(d(3), d(3, 4), d(4)), sample(d(3), d(3, 4), d(4), beta=0.5, alpha=2.0)]), dtypes=COMPOSITE),
+    OpInfo("baddbmm", addmm, lambda d: iter([sample(d(2, 3, 5), d(2, 3, 4), d(2, 4, 5)), sample(d(5), d(2, 3, 4), d(2, 4, 5), beta=2, alpha=0.5)]), dtypes=COMPOSITE),
+    OpInfo("bilinear", bilinear, bilinear_samples, method=False, dtypes=COMPOSITE),
     OpInfo("linear", linear, linear_samples, method=False, slack=SUMS, errors=(
         error(ValueError, r"^linear: .*got", floats(2, 3), floats(5, 4)),
         error(ValueError, r"^linear: .*bias", floats(2, 4), floats(5, 4), floats(4)),
         error(ValueError, r"^linear: ", floats(2, 4), floats(5, 4, 1)),
         error((TypeError, ValueError), r"^linear: .*dtype", floats(2, 4), longs(5, 4)),
     )),
-    OpInfo("addmm", addmm, addmm_samples, errors=(error(ValueError, r"^\w+: ", floats(3, 5), floats(3, 4), floats(3, 5)),)),
+    OpInfo("addmm", addmm, addmm_samples, dtypes=COMPOSITE, errors=(error(ValueError, r"^\w+: ", floats(3, 5), floats(3, 4), floats(3, 5)),)),
 )  # fmt: skip
