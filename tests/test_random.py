@@ -149,6 +149,9 @@ def test_in_place() -> None:
     moments(to_numpy(x.uniform_(2, 6)), 4.0, 16 / 12)
     moments(to_numpy(x.normal_(1, 3)), 1.0, 9.0)
     moments(to_numpy(x.bernoulli_(0.25)), 0.25, 0.1875)
+    drawn = to_numpy(x.random_(0, 4))
+    assert set(drawn) == {0, 1, 2, 3}
+    moments(drawn, 1.5, 1.25)
     y = pn.zeros(4, 6)
     y[:, ::2].normal_()
     assert (y[:, 1::2] == 0).all()

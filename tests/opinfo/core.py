@@ -17,9 +17,6 @@ FLOATS = ("float32", "float64", "float16", "bfloat16")
 INTS = ("int64", "int32", "int16", "int8", "uint8")
 NUMERIC = (*FLOATS, *INTS)
 ALL = (*NUMERIC, "bool")
-# An op written with other ops rounds after every step.  In half precision its error then follows the intermediate values,
-# not the result, and no tolerance says anything: the steps are tested one by one.
-COMPOSITE = ("float32", "float64")
 # Copying and moving ops do not look at the values: one dtype of each width and kind tells all.
 BY_WIDTH = ("float32", "float64", "float16", "bfloat16", "int64", "uint8", "bool")
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from opinfo.core import ALL, COMPOSITE, FLOATS, INTS, NUMERIC, Array, Draw, OpInfo, Sample, error, floats, sample
+from opinfo.core import ALL, FLOATS, INTS, NUMERIC, Array, Draw, OpInfo, Sample, error, floats, sample
 
 SHAPES = ((3, 4), (), (1,), (0,), (2, 0, 3), (2, 3, 5), (17,), (257,), (3, 4097))
 # (result shape is the broadcast of both)
@@ -75,7 +75,6 @@ def binary(
     grid: tuple[tuple[float, float], tuple[float, float]] | None = None,
     scalar: float | None = 2,
     special: bool = True,
-    said: str = "",
     **info: Any,
 ) -> OpInfo:
     """An op of two broadcast tensors.
@@ -106,7 +105,7 @@ def binary(
 
     info.setdefault("inplace", info.get("result", "same") == "same")
     info.setdefault("dtypes", NUMERIC)
-    info["errors"] = (error(ValueError, rf"^{said or name}: .*got", *MISMATCH), *info.get("errors", ()))
+    info["errors"] = (error(ValueError, rf"^{name}: .*got", *MISMATCH), *info.get("errors", ()))
     return OpInfo(name, ref, samples, **info)
 
 
@@ -168,6 +167,10 @@ def clamp(x: Array, min: Any = None, max: Any = None) -> Array:
     return x if max is None else np.minimum(x, max)
 
 
+def xlogy(x: Array, y: Array) -> Array:
+    return np.where(x == 0, 0.0, x * np.log(y))
+
+
 def isclose(x: Array, y: Array, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Array:
     return np.isclose(x, y, rtol, atol, equal_nan)
 
@@ -222,8 +225,9 @@ def ternary_samples(draw: Draw) -> Iterator[Sample]:
 def cast_samples(draw: Draw) -> Iterator[Sample]:
     for target in ALL:
         low, high = (0, 100) if target == "uint8" else (-100, 100)  # a float out of range has no defined integer
-        yield sample(draw(3, 4, low=low, high=high), target, grad=target == "float64")
-        yield sample(draw(67, low=low, high=high), target, grad=False)
+        gpu = target not in ("float64", "float16", "bfloat16")  # those do not exist there
+        yield sample(draw(3, 4, low=low, high=high), target, grad=target == "float64", gpu=gpu)
+        yield sample(draw(67, low=low, high=high), target, grad=target == "float32" and draw.dtype == "float32", gpu=gpu)
     yield sample(draw(2, 0, 3), "float32", grad=False)
     yield sample(draw(low=0), "int64", grad=False)
 
@@ -333,7 +337,7 @@ OPS: tuple[OpInfo, ...] = (
     unary("erfc", erfc),
     unary("softplus", softplus, method=False, inplace=False, kwargs=({}, {"beta": 2.0, "threshold": 3.0})),
     unary("silu", silu, -6, 6, method=False, inplace=False, special=False),
-    unary("gelu", gelu, method=False, inplace=False, special=False, kwargs=({}, {"approximate": "tanh"})),
+    unary("gelu", gelu, method=False, inplace=False, special=False, kwargs=({}, {"approximate": "tanh"}), covers=("gelu_tanh",)),
     unary("leaky_relu", lambda x, negative_slope=0.01: np.where(x > 0, x, x * negative_slope), away=(0,),
           method=False, inplace=False, kwargs=({}, {"negative_slope": 0.2})),
     unary("elu", elu, away=(0,), method=False, inplace=False, kwargs=({}, {"alpha": 0.7})),
@@ -353,11 +357,12 @@ OPS: tuple[OpInfo, ...] = (
           inplace=False, special=False, kwargs=({}, {"lambd": 1.0})),
     unary("softshrink", lambda x, lambd=0.5: np.sign(x) * np.maximum(np.abs(x) - lambd, 0), away=(-0.5, 0.5, -1, 1),
           method=False, inplace=False, special=False, kwargs=({}, {"lambd": 1.0})),
-    unary("tanhshrink", lambda x: x - np.tanh(x), method=False, inplace=False, special=False, slack=CANCELS, dtypes=COMPOSITE),
+    unary("tanhshrink", lambda x: x - np.tanh(x), method=False, inplace=False, special=False, slack=CANCELS, dtypes=FLOATS),
     unary("threshold", lambda x, threshold, value: np.where(x > threshold, x, value), away=(0.5,), method=False,
           inplace=False, special=False, kwargs=({"threshold": 0.5, "value": 2.0},)),
     # unary, to bool or between integers
     unary("isnan", np.isnan, dtypes=NUMERIC, result="bool", grad=0),
+    unary("signbit", np.signbit, dtypes=NUMERIC, result="bool", grad=0),
     unary("isinf", np.isinf, dtypes=NUMERIC, result="bool", grad=0),
     unary("isfinite", np.isfinite, dtypes=NUMERIC, result="bool", grad=0),
     unary("logical_not", np.logical_not, -1, 1, dtypes=ALL, result="bool", grad=0),
@@ -366,7 +371,7 @@ OPS: tuple[OpInfo, ...] = (
     # binary
     binary("add", np.add, dtypes=ALL),
     binary("sub", np.subtract),
-    binary("rsub", lambda x, y: y - x, said="sub", method=False, inplace=False),
+    binary("rsub", lambda x, y: y - x, method=False, inplace=False),
     binary("mul", np.multiply, dtypes=ALL),
     binary("div", divide, away=(0,), dtypes=ALL, result="float", inplace=False),
     binary("pow", power, 0.1, 3, second=(0, 3)),
@@ -376,6 +381,9 @@ OPS: tuple[OpInfo, ...] = (
     binary("maximum", np.maximum, grid=UNEQUAL, dtypes=ALL, scalar=None, inplace=False),
     binary("minimum", np.minimum, grid=UNEQUAL, dtypes=ALL, scalar=None, inplace=False),
     binary("atan2", np.arctan2, away=(0,), gap=0.5, scalar=None, dtypes=FLOATS),
+    binary("copysign", np.copysign, away=(0,), gap=0.2, dtypes=FLOATS, inplace=False),
+    binary("xlogy", xlogy, second=(0.2, 3), dtypes=FLOATS, inplace=False, special=False),
+    binary("logaddexp", np.logaddexp, dtypes=FLOATS, scalar=None, inplace=False, special=False),
     comparison("eq", np.equal),
     comparison("ne", np.not_equal),
     comparison("lt", np.less),
@@ -388,6 +396,8 @@ OPS: tuple[OpInfo, ...] = (
     binary("bitwise_and", np.bitwise_and, dtypes=BITS, grad=0, errors=NO_BITS),
     binary("bitwise_or", np.bitwise_or, dtypes=BITS, grad=0, errors=NO_BITS),
     binary("bitwise_xor", np.bitwise_xor, dtypes=BITS, grad=0, errors=NO_BITS),
+    binary("bitwise_left_shift", np.left_shift, 0, 3, dtypes=INTS, grad=0, special=False, errors=NO_BITS, inplace=False),
+    binary("bitwise_right_shift", np.right_shift, 0, 3, dtypes=INTS, grad=0, special=False, errors=NO_BITS, inplace=False),
     # of three tensors, casts
     OpInfo("where", np.where, where_samples, dtypes=ALL, method=False, errors=(
         error(TypeError, r"^where: .*bool", floats(3), floats(3), floats(3)),

@@ -148,6 +148,18 @@ def take_along_samples(draw: Draw) -> Iterator[Sample]:
     yield sample(draw(3, 4), draw.index(3, 2, high=4), dim=-1)
 
 
+def index_add(x: Array, dim: int, index: Array, source: Array) -> Array:
+    out = x.copy()
+    np.add.at(np.moveaxis(out, dim, 0), index, np.moveaxis(source, dim, 0))
+    return out
+
+
+def index_add_samples(draw: Draw) -> Iterator[Sample]:
+    yield sample(draw(3, 4), 0, draw.index(5, high=3), draw(5, 4))
+    yield sample(draw(2, 3, 4), -1, draw.index(9, high=4), draw(2, 3, 9))
+    yield sample(draw(3), 0, longs(0), draw(0))
+
+
 def take_samples(draw: Draw) -> Iterator[Sample]:
     yield sample(draw(3, 4), draw.index(2, 5, high=12))
     yield sample(draw(5), longs(0))
@@ -227,6 +239,17 @@ def assign_samples(draw: Draw) -> Iterator[Sample]:
     yield sample(draw(5, 4), i(0, high=5), draw(4), label="nothing assigned")
 
 
+def raw(name: str) -> Any:
+    """A function of the extension that has no public form."""
+
+    def fn(*args: Any, **kwargs: Any) -> Any:
+        import pyneuro as pn
+
+        return getattr(pn._core, name)(*args, **kwargs)
+
+    return fn
+
+
 def getitem(x: Any, key: Any) -> Any:
     return x[key]
 
@@ -267,6 +290,10 @@ OPS: tuple[OpInfo, ...] = (
     )),
     OpInfo("take_along_dim", take_along_dim, take_along_samples, dtypes=BY_WIDTH, errors=(
         error(IndexError, r"^(take_along_dim|gather): .*got 4", floats(3, 4), np.full((3, 1), 4), 1),
+    )),
+    OpInfo("index_add", index_add, index_add_samples, fn=raw("index_add"), dtypes=("float32", "float64", "int64"), method=False, docs=False, errors=(
+        out_of_range("index_add", 3, floats(3), 0, np.array([0, 3]), floats(2)),
+        error(ValueError, r"^index_add: ", floats(3, 4), 0, longs(2), floats(2, 3)),
     )),
     OpInfo("take", lambda x, index: x.reshape(-1)[index], take_samples, dtypes=BY_WIDTH, errors=(
         error(IndexError, r"^\w+: .*got 12", floats(3, 4), np.array([12])),

@@ -233,7 +233,7 @@ OPS: tuple[OpInfo, ...] = (
     moves("diagonal", lambda x, offset=0, dim1=0, dim2=1: np.diagonal(x, offset, dim1, dim2),
           ((3, 4),), ((3, 4), 1), ((4, 3), -2), (X, 0, 1, 2), (X, {"dim1": 0, "dim2": -1}), ((3, 3), 5)),
     moves("ravel", np.ravel, (X,), ((),), (EMPTY,)),
-    moves("fliplr", np.fliplr, ((3, 4),), ((2, 3, 4),), errors=(error(IndexError, r"^flip: ", floats(3)),)),
+    moves("fliplr", np.fliplr, ((3, 4),), ((2, 3, 4),), errors=(error(ValueError, r"^fliplr: ", floats(3)),)),
     moves("flipud", np.flipud, ((3, 4),), ((3,),)),
     moves("rot90", lambda x, k=1, dims=(0, 1): np.rot90(x, k, dims), ((3, 4),), ((3, 4), 2), ((3, 4), -1), (X, 1, (1, 2)), (X, 5, (2, 0))),
     moves("diag", np.diag, ((4,),), ((3,), 1), ((3,), -2), ((3, 4),), ((4, 3), 1), ((3, 3), -2),
@@ -256,6 +256,6 @@ OPS: tuple[OpInfo, ...] = (
     joins("stack", stack, (((2, 3),) * 2, 0), (((2, 3),) * 3, 2), (((2, 3),) * 2, -1), (((),) * 3, 0), (((0, 2),) * 2, 1),
           errors=(error(ValueError, r"^stack: ", [floats(2), floats(3)]), error(ValueError, r"^stack: ", []),
                   bad_dim("stack", [floats(2)], dim=2))),
-    moves("clone", np.copy, (X,), ((),), (EMPTY,), (LONG,)),
+    moves("clone", np.copy, (X,), ((),), (EMPTY,), (LONG,), fn=call("clone"), docs=False, covers=("alias", "to", "view_scatter")),
     moves("contiguous", np.copy, (X,), ((),), (EMPTY,), fn=call("contiguous"), docs=False),
 )  # fmt: skip

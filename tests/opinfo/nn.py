@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from opinfo.core import COMPOSITE, Array, Draw, OpInfo, Sample, error, floats, longs, sample
+from opinfo.core import FLOATS, Array, Draw, OpInfo, Sample, error, floats, longs, sample
 
 SUMS = (4, "hundreds of products that cancel: the error follows the terms, not the sum")
 ROWS = (1, 255, 256, 257, 4097)
@@ -526,7 +526,7 @@ def loss(name: str, ref: Callable[..., Any], samples: Any, **info: Any) -> OpInf
         error(ValueError, r"^\w+: .*reduction.*got", floats(3, 4), floats(3, 4), reduction="average"),
         error((ValueError, UserWarning), r"^\w+: ", floats(3, 4), floats(2, 4)),
     )  # fmt: skip
-    return OpInfo(name, ref, samples, method=False, dtypes=COMPOSITE, errors=errors, **info)
+    return OpInfo(name, ref, samples, method=False, dtypes=FLOATS, errors=errors, **info)
 
 
 CLASS_ERRORS = (
@@ -540,7 +540,7 @@ OUT_OF_RANGE = lambda name: error(IndexError, rf"^{name}: .*dim.*got 2", floats(
 NOT_FLOAT = lambda name: error(TypeError, rf"^{name}: .*float", longs(2, 3), 1)  # noqa: E731
 
 OPS: tuple[OpInfo, ...] = (
-    OpInfo("conv2d", conv2d, conv2d_samples, method=False, slack=SUMS, errors=(
+    OpInfo("conv2d", conv2d, conv2d_samples, method=False, slack=SUMS, covers=("conv2d_input_grad", "conv2d_weight_grad"), errors=(
         error(ValueError, r"^conv2d: .*channels", floats(1, 3, 5, 5), floats(2, 4, 3, 3)),
         error(ValueError, r"^conv2d: ", floats(5, 5), floats(2, 4, 3, 3)),
         error(ValueError, r"^conv2d: ", floats(1, 3, 5, 5), floats(2, 3, 6, 6)),
@@ -555,14 +555,14 @@ OPS: tuple[OpInfo, ...] = (
         error(ValueError, r"^conv1d: .*channels", floats(1, 3, 5), floats(2, 4, 3)),
         error(ValueError, r"^conv1d: ", floats(1, 3, 5), floats(2, 3, 6)),
     )),
-    OpInfo("max_pool2d", max_pool2d, max_pool_samples, method=False, errors=(
+    OpInfo("max_pool2d", max_pool2d, max_pool_samples, method=False, covers=("max_pool2d_backward",), errors=(
         error(ValueError, r"^max_pool2d: .*kernel", floats(1, 1, 4, 4), 0),
         error(ValueError, r"^max_pool2d: .*padding", floats(1, 1, 4, 4), 2, padding=2),
         error(ValueError, r"^max_pool2d: ", floats(1, 1, 4, 4), 5),
         error(ValueError, r"^max_pool2d: .*stride", floats(1, 1, 4, 4), 2, stride=-1),
         error(ValueError, r"^max_pool2d: ", floats(4, 4), 2),
     )),
-    OpInfo("avg_pool2d", avg_pool2d, avg_pool_samples, method=False, errors=(
+    OpInfo("avg_pool2d", avg_pool2d, avg_pool_samples, method=False, covers=("avg_pool2d_backward",), errors=(
         error(ValueError, r"^avg_pool2d: .*kernel", floats(1, 1, 4, 4), -2),
         error(ValueError, r"^avg_pool2d: .*padding", floats(1, 1, 4, 4), 2, padding=2),
         error(ValueError, r"^avg_pool2d: ", floats(1, 1, 4, 4), 5),
@@ -582,23 +582,23 @@ OPS: tuple[OpInfo, ...] = (
     )),
     OpInfo("softmax", softmax, softmax_samples, errors=(OUT_OF_RANGE("softmax"), NOT_FLOAT("softmax"))),
     OpInfo("log_softmax", log_softmax, softmax_samples, errors=(OUT_OF_RANGE("log_softmax"), NOT_FLOAT("log_softmax"))),
-    OpInfo("softmin", lambda x, dim: softmax(-x, dim), softmax_samples, method=False, dtypes=COMPOSITE),
-    OpInfo("glu", glu, glu_samples, method=False, dtypes=COMPOSITE, errors=(error(ValueError, r"^glu: .*got 3", floats(2, 3), 1),)),
-    OpInfo("rms_norm", rms_norm, rms_norm_samples, method=False, dtypes=COMPOSITE, errors=(
+    OpInfo("softmin", lambda x, dim: softmax(-x, dim), softmax_samples, method=False, dtypes=FLOATS),
+    OpInfo("glu", glu, glu_samples, method=False, dtypes=FLOATS, errors=(error(ValueError, r"^glu: .*got 3", floats(2, 3), 1),)),
+    OpInfo("rms_norm", rms_norm, rms_norm_samples, method=False, dtypes=FLOATS, errors=(
         error(ValueError, r"^rms_norm: ", floats(3, 4), [3]),)),
-    OpInfo("group_norm", group_norm, group_norm_samples, method=False, dtypes=COMPOSITE, errors=(
+    OpInfo("group_norm", group_norm, group_norm_samples, method=False, dtypes=FLOATS, errors=(
         error(ValueError, r"^group_norm: .*got", floats(2, 5, 3), 2),)),
-    OpInfo("normalize", normalize, normalize_samples, method=False, dtypes=COMPOSITE),
-    OpInfo("cosine_similarity", cosine_similarity, cosine_samples, method=False, dtypes=COMPOSITE),
+    OpInfo("normalize", normalize, normalize_samples, method=False, dtypes=FLOATS),
+    OpInfo("cosine_similarity", cosine_similarity, cosine_samples, method=False, dtypes=FLOATS),
     OpInfo("max_pool1d", in_two_dims(max_pool2d), pool1d_samples, method=False),
     OpInfo("avg_pool1d", in_two_dims(avg_pool2d), pool1d_samples, method=False),
-    OpInfo("adaptive_avg_pool2d", adaptive, adaptive_samples, method=False, dtypes=COMPOSITE),
-    OpInfo("adaptive_avg_pool1d", lambda x, n: adaptive(x[..., None, :], (1, n))[..., 0, :], adaptive1d_samples, method=False, dtypes=COMPOSITE),
+    OpInfo("adaptive_avg_pool2d", adaptive, adaptive_samples, method=False, dtypes=FLOATS),
+    OpInfo("adaptive_avg_pool1d", lambda x, n: adaptive(x[..., None, :], (1, n))[..., 0, :], adaptive1d_samples, method=False, dtypes=FLOATS),
     loss("mse_loss", elementwise_loss(lambda x, y: (x - y) ** 2), pair_loss_samples),
     loss("l1_loss", elementwise_loss(lambda x, y: np.abs(x - y)), l1_samples),
     loss("smooth_l1_loss", elementwise_loss(smooth_l1), l1_samples),
     loss("huber_loss", elementwise_loss(lambda x, y, delta=1.0: smooth_l1(x, y, delta) * delta), l1_samples),
-    OpInfo("kl_div", kl_div, kl_div_samples, method=False, dtypes=COMPOSITE),
+    OpInfo("kl_div", kl_div, kl_div_samples, method=False, dtypes=FLOATS),
     loss("binary_cross_entropy", bce, bce_samples),
     loss("binary_cross_entropy_with_logits", bce_with_logits, bce_logits_samples),
     OpInfo("nll_loss", nll, nll_samples, method=False, errors=CLASS_ERRORS),

@@ -98,7 +98,7 @@ def like(name: str, check: Callable[..., None]) -> OpInfo:
 
 OPS: tuple[OpInfo, ...] = (
     drawn("rand", is_uniform, ((MANY,),), ((3, 5),), ((),), ((0,),), ((257, 300),),
-          errors=(error((ValueError, TypeError), r"^rand: ", (-1,)),)),
+          covers=("random",), errors=(error((ValueError, TypeError), r"^rand: ", (-1,)),)),
     drawn("randn", is_normal, ((MANY,),), ((3, 5),), ((),), ((0,),), ((257, 300),),
           errors=(error((ValueError, TypeError), r"^randn: ", (-1,)),)),
     drawn("randint", is_integer_range, (0, 10, (MANY,)), (-3, 4, (50_000,)), (5, 6, (4,)), (0, 3, (2, 0)), result="int64",

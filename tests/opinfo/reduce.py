@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from opinfo.core import ALL, COMPOSITE, NUMERIC, Array, Draw, OpInfo, Sample, error, floats, sample
+from opinfo.core import ALL, FLOATS, NUMERIC, Array, Draw, OpInfo, Sample, error, floats, sample
 
 SUMS = (4, "thousands of terms that cancel: the error follows the terms, not the sum")
 FACTORS = (6, "hundreds of factors, and a rounding after each")
@@ -40,12 +40,9 @@ def reduction(
     low: float = -3.0,
     high: float = 3.0,
     nan: bool = True,
-    said: str = "",
     **info: Any,
 ) -> OpInfo:
-    """`several`: takes lists of dims; `empty`: defined for no elements; `full`: works without `dim`; `said`: the name
-    in messages, where the op is another one in disguise."""
-    said = said or name
+    """`several`: takes lists of dims; `empty`: defined for no elements; `full`: works without `dim`."""
 
     def samples(draw: Draw) -> Iterator[Sample]:
         def x(*shape: int) -> Array:
@@ -81,11 +78,11 @@ def reduction(
             if full:
                 yield sample(draw.cast(values), label="NaN in a whole tensor", grad=False, gpu=False)
 
-    errors = [DIM(said), error(IndexError, rf"^{said}: .*dim.*got -3", floats(2, 3), dim=-3)]
+    errors = [DIM(name), error(IndexError, rf"^{name}: .*dim.*got -3", floats(2, 3), dim=-3)]
     if several:
-        errors.append(error(ValueError, rf"^{said}: .*dim", floats(2, 3), dim=[0, 0]))
+        errors.append(error(ValueError, rf"^{name}: .*dim", floats(2, 3), dim=[0, 0]))
     if not empty:
-        errors.append(error(IndexError, rf"^{said}: .*empty", floats(2, 0), dim=1))
+        errors.append(error(IndexError, rf"^{name}: .*empty", floats(2, 0), dim=1))
     return OpInfo(name, ref, samples, errors=(*errors, *info.pop("errors", ())), **info)
 
 
@@ -263,14 +260,14 @@ OPS: tuple[OpInfo, ...] = (
         DIM("var"), error(TypeError, r"^var: .*float", np.ones(3, np.int64)),
     )),
     OpInfo("std", deviation(np.std), variance_samples, errors=(
-        DIM("var"), error(TypeError, r"^(std|var): .*float", np.ones(3, np.int64)),
+        DIM("std"), error(TypeError, r"^(std|var): .*float", np.ones(3, np.int64)),
     )),
     reduction("aminmax", lambda x, dim=None, keepdim=False: (amin(x, dim, keepdim), amax(x, dim, keepdim)), several=False,
-              empty=False, distinct=True, dtypes=NUMERIC, result=("same", "same"), said="amin"),
+              empty=False, distinct=True, dtypes=NUMERIC, result=("same", "same")),
     OpInfo("var_mean", mean_with(np.var), variance_samples, result=("same", "same"), method=False),
     OpInfo("std_mean", mean_with(np.std), variance_samples, result=("same", "same"), method=False),
     OpInfo("count_nonzero", lambda x, dim=None: np.asarray(np.count_nonzero(x, axis=axis(dim))), count_samples,
            dtypes=ALL, result="int64", grad=0),
-    OpInfo("norm", norm, norm_samples, errors=(DIM("sum"),)),
-    reduction("logsumexp", logsumexp, full=False, dtypes=COMPOSITE, said="amax"),
+    OpInfo("norm", norm, norm_samples, errors=(DIM("norm"),)),
+    reduction("logsumexp", logsumexp, full=False, dtypes=FLOATS),
 )  # fmt: skip
