@@ -88,7 +88,7 @@ def test_unavailable(info: OpInfo, gpu: str) -> None:
     """An op without GPU form refuses, names itself and never computes on the CPU in silence."""
     sample = next(draws(info, info.dtypes[0]))
     args, kwargs, _ = tensors(sample, lambda a: tensor(a, "float32", gpu))
-    with pytest.raises(NotImplementedError, match=info.name):
+    with pytest.raises(NotImplementedError, match=r"^\w+: there is no GPU form \(.+\)"):
         function(info)(*args, **kwargs)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from opinfo.core import ALL, FLOATS, INTS, NUMERIC, Array, Draw, OpInfo, Sample, error, floats, sample
+from opinfo.core import ALL, COMPOSED, FLOATS, INTS, NUMERIC, Array, Draw, OpInfo, Sample, error, floats, sample
 
 SHAPES = ((3, 4), (), (1,), (0,), (2, 0, 3), (2, 3, 5), (17,), (257,), (3, 4097))
 # (result shape is the broadcast of both)
@@ -227,7 +227,9 @@ def cast_samples(draw: Draw) -> Iterator[Sample]:
         low, high = (0, 100) if target == "uint8" else (-100, 100)  # a float out of range has no defined integer
         gpu = target not in ("float64", "float16", "bfloat16")  # those do not exist there
         yield sample(draw(3, 4, low=low, high=high), target, grad=target == "float64", gpu=gpu)
-        yield sample(draw(67, low=low, high=high), target, grad=target == "float32" and draw.dtype == "float32", gpu=gpu)
+        yield sample(
+            draw(67, low=low, high=high), target, grad=target == "float32" and draw.dtype == "float32", gpu=gpu
+        )
     yield sample(draw(2, 0, 3), "float32", grad=False)
     yield sample(draw(low=0), "int64", grad=False)
 
@@ -357,7 +359,7 @@ OPS: tuple[OpInfo, ...] = (
           inplace=False, special=False, kwargs=({}, {"lambd": 1.0})),
     unary("softshrink", lambda x, lambd=0.5: np.sign(x) * np.maximum(np.abs(x) - lambd, 0), away=(-0.5, 0.5, -1, 1),
           method=False, inplace=False, special=False, kwargs=({}, {"lambd": 1.0})),
-    unary("tanhshrink", lambda x: x - np.tanh(x), method=False, inplace=False, special=False, slack=CANCELS, dtypes=FLOATS),
+    unary("tanhshrink", lambda x: x - np.tanh(x), method=False, inplace=False, special=False, slack=CANCELS, dtypes=COMPOSED),
     unary("threshold", lambda x, threshold, value: np.where(x > threshold, x, value), away=(0.5,), method=False,
           inplace=False, special=False, kwargs=({"threshold": 0.5, "value": 2.0},)),
     # unary, to bool or between integers

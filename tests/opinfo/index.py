@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from opinfo.core import ALL, BY_WIDTH, FLOATS, NUMERIC, Array, Draw, OpInfo, Sample, error, floats, longs, sample
+from opinfo.core import ALL, BY_WIDTH, FLOATS, NUMERIC, Array, Draw, OpInfo, Sample, error, floats, longs, raw, sample
 
 HOST = "the size of the result depends on the values, so the host has to see them"
 
@@ -237,17 +237,6 @@ def assign_samples(draw: Draw) -> Iterator[Sample]:
     yield sample(draw(5, 4), (np.array([0, 2]), np.array([1, 3])), draw(2))
     yield sample(draw(5, 4, 3), (slice(None), np.array([0, 2])), draw(1, 3))
     yield sample(draw(5, 4), i(0, high=5), draw(4), label="nothing assigned")
-
-
-def raw(name: str) -> Any:
-    """A function of the extension that has no public form."""
-
-    def fn(*args: Any, **kwargs: Any) -> Any:
-        import pyneuro as pn
-
-        return getattr(pn._core, name)(*args, **kwargs)
-
-    return fn
 
 
 def getitem(x: Any, key: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from opinfo.core import FLOATS, NUMERIC, Array, Draw, OpInfo, Sample, error, floats, longs, sample
+from opinfo.core import COMPOSED, FLOATS, NUMERIC, Array, Draw, OpInfo, Sample, error, floats, longs, sample
 
 SUMS = (6, "hundreds of products that cancel: the error follows the terms, not the sum")
 PRODUCTS = (
@@ -125,7 +125,7 @@ OPS: tuple[OpInfo, ...] = (
         error(ValueError, r"^\w+: ", floats(3, 4), floats(3, 4), 1),)),
     OpInfo("addmv", addmm, lambda d: iter([sample(d(3), d(3, 4), d(4)), sample(d(3), d(3, 4), d(4), beta=0.5, alpha=2.0)]), dtypes=FLOATS),
     OpInfo("baddbmm", addmm, lambda d: iter([sample(d(2, 3, 5), d(2, 3, 4), d(2, 4, 5)), sample(d(5), d(2, 3, 4), d(2, 4, 5), beta=2, alpha=0.5)]), dtypes=FLOATS),
-    OpInfo("bilinear", bilinear, bilinear_samples, method=False, dtypes=FLOATS),
+    OpInfo("bilinear", bilinear, bilinear_samples, method=False, dtypes=COMPOSED),
     OpInfo("linear", linear, linear_samples, method=False, slack=SUMS, errors=(
         error(ValueError, r"^linear: .*got", floats(2, 3), floats(5, 4)),
         error(ValueError, r"^linear: .*bias", floats(2, 4), floats(5, 4), floats(4)),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from opinfo.core import FLOATS, Array, Draw, OpInfo, Sample, error, floats, longs, sample
+from opinfo.core import COMPOSED, FLOATS, Array, Draw, OpInfo, Sample, error, floats, longs, sample
 
 SUMS = (4, "hundreds of products that cancel: the error follows the terms, not the sum")
 ROWS = (1, 255, 256, 257, 4097)
@@ -526,7 +526,7 @@ def loss(name: str, ref: Callable[..., Any], samples: Any, **info: Any) -> OpInf
         error(ValueError, r"^\w+: .*reduction.*got", floats(3, 4), floats(3, 4), reduction="average"),
         error((ValueError, UserWarning), r"^\w+: ", floats(3, 4), floats(2, 4)),
     )  # fmt: skip
-    return OpInfo(name, ref, samples, method=False, dtypes=FLOATS, errors=errors, **info)
+    return OpInfo(name, ref, samples, method=False, dtypes=COMPOSED, errors=errors, **info)
 
 
 CLASS_ERRORS = (
@@ -568,41 +568,41 @@ OPS: tuple[OpInfo, ...] = (
         error(ValueError, r"^avg_pool2d: ", floats(1, 1, 4, 4), 5),
         error(ValueError, r"^avg_pool2d: .*divisor", floats(1, 1, 4, 4), 2, divisor_override=0),
     )),
-    OpInfo("layer_norm", layer_norm, layer_norm_samples, method=False, errors=(
+    OpInfo("layer_norm", layer_norm, layer_norm_samples, method=False, covers=("layer_norm_backward",), errors=(
         error(ValueError, r"^layer_norm: .*normalized_shape", floats(3, 4), [3]),
         error(ValueError, r"^layer_norm: .*weight", floats(3, 4), [4], floats(3)),
         error(ValueError, r"^layer_norm: .*bias", floats(3, 4), [4], None, floats(3)),
     )),
-    OpInfo("batch_norm", batch_norm, batch_norm_samples, method=False, errors=(
+    OpInfo("batch_norm", batch_norm, batch_norm_samples, method=False, equal_rows=False, covers=("batch_norm_backward",), errors=(
         error(ValueError, r"^batch_norm: .*running", floats(3, 4), None, None),
-        error(ValueError, r"^batch_norm: .*running_mean", floats(3, 4), floats(3), floats(4)),
-        error(ValueError, r"^batch_norm: .*weight", floats(3, 4), floats(4), floats(4), floats(3)),
+        error(ValueError, r"^batch_norm: .*per channel.*\[4\], got \[3\]", floats(3, 4), floats(3), floats(4)),
+        error(ValueError, r"^batch_norm: .*per channel.*\[4\], got \[3\]", floats(3, 4), floats(4), floats(4), floats(3)),
         error(ValueError, r"^batch_norm: ", floats(1, 4), None, None, training=True),
         error(ValueError, r"^batch_norm: ", floats(4), None, None, training=True),
     )),
-    OpInfo("softmax", softmax, softmax_samples, errors=(OUT_OF_RANGE("softmax"), NOT_FLOAT("softmax"))),
-    OpInfo("log_softmax", log_softmax, softmax_samples, errors=(OUT_OF_RANGE("log_softmax"), NOT_FLOAT("log_softmax"))),
+    OpInfo("softmax", softmax, softmax_samples, covers=("softmax_backward",), errors=(OUT_OF_RANGE("softmax"), NOT_FLOAT("softmax"))),
+    OpInfo("log_softmax", log_softmax, softmax_samples, covers=("log_softmax_backward",), errors=(OUT_OF_RANGE("log_softmax"), NOT_FLOAT("log_softmax"))),
     OpInfo("softmin", lambda x, dim: softmax(-x, dim), softmax_samples, method=False, dtypes=FLOATS),
     OpInfo("glu", glu, glu_samples, method=False, dtypes=FLOATS, errors=(error(ValueError, r"^glu: .*got 3", floats(2, 3), 1),)),
-    OpInfo("rms_norm", rms_norm, rms_norm_samples, method=False, dtypes=FLOATS, errors=(
+    OpInfo("rms_norm", rms_norm, rms_norm_samples, method=False, dtypes=COMPOSED, errors=(
         error(ValueError, r"^rms_norm: ", floats(3, 4), [3]),)),
     OpInfo("group_norm", group_norm, group_norm_samples, method=False, dtypes=FLOATS, errors=(
         error(ValueError, r"^group_norm: .*got", floats(2, 5, 3), 2),)),
-    OpInfo("normalize", normalize, normalize_samples, method=False, dtypes=FLOATS),
-    OpInfo("cosine_similarity", cosine_similarity, cosine_samples, method=False, dtypes=FLOATS),
+    OpInfo("normalize", normalize, normalize_samples, method=False, dtypes=COMPOSED),
+    OpInfo("cosine_similarity", cosine_similarity, cosine_samples, method=False, dtypes=COMPOSED),
     OpInfo("max_pool1d", in_two_dims(max_pool2d), pool1d_samples, method=False),
     OpInfo("avg_pool1d", in_two_dims(avg_pool2d), pool1d_samples, method=False),
-    OpInfo("adaptive_avg_pool2d", adaptive, adaptive_samples, method=False, dtypes=FLOATS),
-    OpInfo("adaptive_avg_pool1d", lambda x, n: adaptive(x[..., None, :], (1, n))[..., 0, :], adaptive1d_samples, method=False, dtypes=FLOATS),
+    OpInfo("adaptive_avg_pool2d", adaptive, adaptive_samples, method=False, dtypes=COMPOSED),
+    OpInfo("adaptive_avg_pool1d", lambda x, n: adaptive(x[..., None, :], (1, n))[..., 0, :], adaptive1d_samples, method=False, dtypes=COMPOSED),
     loss("mse_loss", elementwise_loss(lambda x, y: (x - y) ** 2), pair_loss_samples),
     loss("l1_loss", elementwise_loss(lambda x, y: np.abs(x - y)), l1_samples),
     loss("smooth_l1_loss", elementwise_loss(smooth_l1), l1_samples),
     loss("huber_loss", elementwise_loss(lambda x, y, delta=1.0: smooth_l1(x, y, delta) * delta), l1_samples),
-    OpInfo("kl_div", kl_div, kl_div_samples, method=False, dtypes=FLOATS),
+    OpInfo("kl_div", kl_div, kl_div_samples, method=False, dtypes=COMPOSED),
     loss("binary_cross_entropy", bce, bce_samples),
     loss("binary_cross_entropy_with_logits", bce_with_logits, bce_logits_samples),
     OpInfo("nll_loss", nll, nll_samples, method=False, errors=CLASS_ERRORS),
-    OpInfo("cross_entropy", cross_entropy, cross_entropy_samples, method=False, errors=(
+    OpInfo("cross_entropy", cross_entropy, cross_entropy_samples, method=False, covers=("cross_entropy_backward",), errors=(
         *CLASS_ERRORS,
         error(ValueError, r"^cross_entropy: .*label_smoothing", floats(2, 4), longs(2), label_smoothing=1.5),
         error(TypeError, r"^cross_entropy: .*float", longs(2, 4), longs(2)),
