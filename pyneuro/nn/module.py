@@ -307,12 +307,14 @@ class Module(Hookable):
                 for parameter in module._parameters.values():
                     if parameter is None or id(parameter) in converted:
                         continue
-                    grad = parameter.grad
-                    converted[id(parameter)] = parameter
-                    parameter.grad = None
-                    parameter.data = fn(parameter.data)
+                    data, grad = fn(parameter.data), parameter.grad
                     if grad is not None:
-                        parameter.grad = fn(grad)
+                        grad = fn(grad)
+                    # Without a gradient in between, which has to match the tensor at all times.
+                    parameter.grad = None
+                    parameter.data = data
+                    parameter.grad = grad
+                    converted[id(parameter)] = parameter
                 buffers = module._buffers
                 for name, buffer in buffers.items():
                     if buffer is not None:
