@@ -47,10 +47,14 @@ def check_choice(owner: str, name: str, value: str, choices: Sequence[str]) -> s
 
 def pair(owner: str, name: str, value: object, minimum: int = 1) -> tuple[int, int]:
     """An int for both dimensions, or one for each, as (height, width)."""
+    if type(value) is int and value >= minimum:  # nearly always: the general way costs as much as a small op
+        return value, value
     if isinstance(value, (tuple, list)):
         if len(value) != 2:
             raise ValueError(f"{owner}: {name} must be an int or 2 ints, got {value!r}")
         first, second = value
+        if type(first) is int and type(second) is int and first >= minimum and second >= minimum:
+            return first, second
     else:
         first = second = value
     return check_positive(owner, name, first, minimum), check_positive(owner, name, second, minimum)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pyneuro import _core
 from pyneuro._core import Tensor
 from pyneuro.functions._common import composed
@@ -29,7 +31,7 @@ def _resolve_padding(
     kernel: tuple[int, ...],
     stride: tuple[int, ...],
     dilation: tuple[int, ...],
-) -> tuple[Tensor, list[int]]:
+) -> tuple[Tensor, Sequence[int]]:
     """Turn a named padding into numbers; what cannot be the same on both sides is added to the input here."""
     if padding == "valid":
         return input, [0] * len(kernel)
@@ -56,12 +58,13 @@ def conv1d(
     Shapes: input (N, in, L) or (in, L), weight (out, in / groups, kernel), bias (out), result (N, out, L') with
     L' = (L + 2 padding - dilation (kernel - 1) - 1) // stride + 1.
     """
+    pads: Sequence[int]
     strides = single("conv1d", "stride", stride)
     dilations = single("conv1d", "dilation", dilation)
     if isinstance(padding, str):
         input, pads = _resolve_padding("conv1d", input, padding, weight.shape[2:], strides, dilations)
     else:
-        pads = list(single("conv1d", "padding", padding, minimum=0))
+        pads = single("conv1d", "padding", padding, minimum=0)
     if input.ndim == 2:
         return _core.conv1d(input.unsqueeze(0), weight, bias, strides, pads, dilations, groups).squeeze(0)
     return _core.conv1d(input, weight, bias, strides, pads, dilations, groups)
@@ -81,12 +84,13 @@ def conv2d(
     Shapes: input (N, in, H, W) or (in, H, W), weight (out, in / groups, kernel_h, kernel_w), bias (out),
     result (N, out, H', W') with H' = (H + 2 padding - dilation (kernel - 1) - 1) // stride + 1.
     """
+    pads: Sequence[int]
     strides = pair("conv2d", "stride", stride)
     dilations = pair("conv2d", "dilation", dilation)
     if isinstance(padding, str):
         input, pads = _resolve_padding("conv2d", input, padding, weight.shape[2:], strides, dilations)
     else:
-        pads = list(pair("conv2d", "padding", padding, minimum=0))
+        pads = pair("conv2d", "padding", padding, minimum=0)
     if input.ndim == 3:
         return _core.conv2d(input.unsqueeze(0), weight, bias, strides, pads, dilations, groups).squeeze(0)
     return _core.conv2d(input, weight, bias, strides, pads, dilations, groups)

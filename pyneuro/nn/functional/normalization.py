@@ -29,10 +29,6 @@ def batch_norm(
 
     Shapes: input (N, C, *), all others (C), result as input.
     """
-    if training and input.ndim > 1 and input.numel() == input.shape[1]:
-        raise ValueError(
-            f"batch_norm: training needs more than one value per channel, got input of shape {tuple(input.shape)}"
-        )
     return _core.batch_norm(input, weight, bias, running_mean, running_var, training, momentum, eps)
 
 
