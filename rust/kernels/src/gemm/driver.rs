@@ -190,6 +190,13 @@ where
     let run = Run::new(args);
     let kernels = run.kernels;
     let width = 2 * kernels.lanes;
+    let one_block = k <= C::DEPTH_BYTES / size_of::<T>() && m <= TASK_ROWS;
+    if one_block && !run.pack_a && !run.parallel {
+        // Small: no arithmetic of cutting it up, and panels of B are packed as they come, if they have to be.
+        let block = Block { depth: 0, depths: k, column: 0, columns_end: n, panel: 0, a: None, b: None };
+        // SAFETY: the block is the whole problem.
+        return unsafe { run.tiles(&block, 0..run.panels, 0..n) };
+    }
     let (blocks, depth_most) = depth_blocks::<T, C>(k);
     let row_panels_most = (ROW_BLOCK / kernels.rows).min(run.panels);
     let b_columns = COLUMN_BLOCK.min(n.next_multiple_of(width));
@@ -334,6 +341,9 @@ where
     /// First row and number of rows of a panel.
     #[inline]
     pub(super) fn rows_of(&self, panel: usize) -> (usize, usize) {
+        if self.panels == 1 {
+            return (0, self.args.m); // divisions are what small products spend their time on
+        }
         let start = panel * self.args.m / self.panels;
         (start, (panel + 1) * self.args.m / self.panels - start)
     }
@@ -399,11 +409,12 @@ where
             let count = width.min(columns.end - column);
             let (b_data, b_step) = match (block.b, b.strided()) {
                 (Some(pack), _) => (pack.wrapping_add((column - block.column) * block.depths), width as isize),
-                (None, Some(b)) if count == width => (b.at(column, block.depth), b.depth),
+                (None, Some(b)) if count == width && !self.pack_b => (b.at(column, block.depth), b.depth),
                 _ => {
-                    // Vectors must not read past the last column of an unpacked B: its edge goes through a copy.
+                    // Vectors must not read past the last column of an unpacked B: its edge goes through a copy. The
+                    // first copy is the widest.
                     let copy = edge.get_or_insert_with(|| Scratch::<T>::new(width * block.depths)).data;
-                    // SAFETY: columns and depths inside B; the copy is ours. An edge comes once, at the end.
+                    // SAFETY: columns and depths inside B; the copy is ours.
                     unsafe { b.pack(column, count, block.depth, block.depths, width, copy) };
                     (copy.cast_const(), width as isize)
                 }
