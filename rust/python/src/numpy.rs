@@ -1,7 +1,8 @@
 //! NumPy arrays to tensors and back without copying, through the array interface in its C form (`__array_struct__`).
 
 use crate::convert::describe;
-use crate::error::guard;
+use crate::error::{guard, run};
+use crate::tensor::heavy;
 use pyneuro_core::layout::{Layout, Shape, Strides};
 use pyneuro_core::storage::{Device, Memory, Storage};
 use pyneuro_core::{DType, Tensor};
@@ -99,7 +100,7 @@ pub fn import(array: &Bound<'_, PyAny>, copy: bool) -> PyResult<Tensor> {
     // writable, or only read in this function.
     let buffer = unsafe { Buffer::foreign(start, (high - low + item) as usize, owner) };
     let tensor = Tensor::from_parts(Storage::new(Memory::Cpu(buffer)), layout, dtype);
-    if copy { guard(|| pyneuro_core::ops::copy(&tensor)) } else { Ok(tensor) }
+    if copy { run(py, heavy([&tensor]), || pyneuro_core::ops::copy(&tensor)) } else { Ok(tensor) }
 }
 
 /// Strides of length-1 dimensions say nothing; those of a dense array keep it recognisable as such.

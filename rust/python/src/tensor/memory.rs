@@ -1,7 +1,7 @@
 //! Methods that copy elements: into new memory, over the tensor's own, and out to Python.
 
 use super::{PyTensor, heavy, wrap, wrap_or_self};
-use crate::convert::{Number, describe};
+use crate::convert::Number;
 use crate::data;
 use crate::error::{guard, run};
 use crate::numpy;
@@ -87,16 +87,15 @@ impl PyTensor {
         let Some(dtype) = dtype.filter(|d| !d.is_none()) else {
             return if copy == Some(true) { array.call_method0("copy") } else { Ok(array) };
         };
-        let cast = array.call_method1("astype", (dtype,)).map(|a| a.unbind())?.into_bound(py);
-        let same = array.getattr("dtype")?.eq(cast.getattr("dtype")?)?;
-        match (same, copy) {
-            (true, Some(true)) | (false, None | Some(true)) => Ok(cast),
+        let wanted = py.import("numpy")?.getattr("dtype")?.call1((dtype,))?;
+        match (array.getattr("dtype")?.eq(&wanted)?, copy) {
+            (true, Some(true)) => array.call_method0("copy"),
             (true, _) => Ok(array),
             (false, Some(false)) => Err(PyValueError::new_err(format!(
-                "__array__: without a copy the dtype must be {}, got {}",
-                array.getattr("dtype")?,
-                describe(dtype)
+                "__array__: without a copy the dtype must be {}, got {wanted}",
+                array.getattr("dtype")?
             ))),
+            (false, _) => array.call_method1("astype", (wanted,)),
         }
     }
 
