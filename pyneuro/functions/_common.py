@@ -146,7 +146,7 @@ def pick_dims(op: str, dim: Any, axis: Any) -> list[int] | None:
     dim = pick_dim(op, dim, axis)
     if dim is None:
         return None
-    if isinstance(dim, Sequence):
+    if type(dim) is not int and isinstance(dim, Sequence):  # the second question is slow
         return list(dim) or None
     return [dim]
 
@@ -162,9 +162,11 @@ def pick_keepdim(op: str, keepdim: bool, keepdims: bool | None) -> bool:
 
 def shape_of(op: str, size: tuple[Any, ...]) -> list[int]:
     """Read a shape given as `op(2, 3)` or `op((2, 3))`."""
-    if len(size) == 1 and isinstance(size[0], Sequence):
+    if len(size) == 1 and type(size[0]) is not int and isinstance(size[0], Sequence):
         size = tuple(size[0])
     for n in size:
+        if type(n) is int:
+            continue
         if isinstance(n, bool) or not hasattr(n, "__index__"):
             raise TypeError(f"{op}: size must be integers, got {n!r}")
     return [n.__index__() for n in size]
