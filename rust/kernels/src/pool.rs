@@ -343,14 +343,30 @@ pub fn set_num_threads(threads: usize) {
     THREADS.store(threads.clamp(1, MAX_THREADS), Relaxed);
 }
 
+/// Looks at the environment's wishes before anybody uses the pool.
+///
+/// # Errors
+/// When `PYNEURO_NUM_THREADS` is not a number from 1 to the greatest one allowed.
+pub fn init() -> Result<(), String> {
+    forced_threads().map(|_| ())
+}
+
+/// What `PYNEURO_NUM_THREADS` asks for, if it is set.
+fn forced_threads() -> Result<Option<usize>, String> {
+    let Some(text) = std::env::var_os("PYNEURO_NUM_THREADS") else { return Ok(None) };
+    match text.to_str().and_then(|text| text.trim().parse().ok()) {
+        Some(threads) if (1..=MAX_THREADS).contains(&threads) => Ok(Some(threads)),
+        _ => Err(format!("PYNEURO_NUM_THREADS: must be a number from 1 to {MAX_THREADS}, got {text:?}")),
+    }
+}
+
 /// `PYNEURO_NUM_THREADS`, or the physical cores this process may use: affinity and cgroup quota count
 /// (`available_parallelism` knows both), hyperthreads do not (they share the FMA units).
 fn default_threads() -> usize {
     static DEFAULT: OnceLock<usize> = OnceLock::new();
     *DEFAULT.get_or_init(|| {
-        let forced = std::env::var("PYNEURO_NUM_THREADS").ok().and_then(|text| text.trim().parse().ok());
-        if let Some(threads) = forced.filter(|&threads: &usize| threads > 0) {
-            return threads.min(MAX_THREADS);
+        if let Ok(Some(threads)) = forced_threads() {
+            return threads;
         }
         let allowed = std::thread::available_parallelism().map_or(1, usize::from);
         physical_cores().map_or(allowed, |cores| cores.min(allowed)).clamp(1, MAX_THREADS)

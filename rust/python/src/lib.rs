@@ -65,6 +65,7 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = m.py();
     // A CPU that lacks what PYNEURO_ISA asks for is an error at import, never a crash later.
     pyneuro_kernels::isa::init().map_err(PyImportError::new_err)?;
+    pyneuro_kernels::pool::init().map_err(PyImportError::new_err)?;
     check_threads_setting()?;
 
     m.add("__version__", env!("CARGO_PKG_VERSION"))?;
