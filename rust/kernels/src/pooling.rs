@@ -418,9 +418,9 @@ fn add_strided<T: Float, const S: usize>(seen: &[T], stride: usize, sums: &mut [
     let stride = if S > 0 { S } else { stride };
     let count = sums.len();
     assert!(seen.len() > (count - 1) * stride, "taps lie inside their line");
-    for o in 0..count {
+    for (o, sum) in sums.iter_mut().enumerate() {
         // SAFETY: below the length just checked.
-        sums[o] = sums[o] + unsafe { *seen.get_unchecked(o * stride) };
+        *sum = *sum + unsafe { *seen.get_unchecked(o * stride) };
     }
 }
 
