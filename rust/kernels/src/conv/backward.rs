@@ -12,6 +12,8 @@ use crate::simd::Float;
 
 /// Elements of the weight gradient up to which several copies are summed in parallel.
 const SLICED_GRADIENT: usize = 1 << 15;
+/// Multiply-adds from which the slices are shared out among threads.
+const SLICED_WORK: usize = 1 << 20;
 /// Most copies.
 const SLICES: usize = 16;
 
@@ -201,10 +203,12 @@ pub unsafe fn backward_weight<T: Float>(conv: &Conv2d, x: *const T, dy: *const T
             // SAFETY: the images are there, and every slice has its own target.
             unsafe { gradient.sum(&images, first, range, target, accumulate, parallel) };
         };
-        if slices > 1 {
+        if slices == 1 {
+            slice(0, true);
+        } else if count * out_plane * m * n * conv.groups >= SLICED_WORK {
             pool::parallel_for(slices, &|index| slice(index, false));
         } else {
-            slice(0, true);
+            (0..slices).for_each(|index| slice(index, false));
         }
     }
     if slices > 1 {

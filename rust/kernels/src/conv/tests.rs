@@ -181,30 +181,58 @@ fn random_configurations() {
     });
 }
 
+fn fractions(n: usize, seed: u64) -> Vec<f32> {
+    let mut numbers = Numbers(seed);
+    (0..n).map(|_| numbers.next() as f32 / u32::MAX as f32 - 0.25).collect()
+}
+
 #[test]
 fn results_do_not_depend_on_threads() {
-    let case = Conv2d { padding: (1, 1), ..conv(20, (6, 16), (14, 14), (5, 5)) };
-    let (in_plane, out_plane) = case.planes();
-    let mut numbers = Numbers(5);
-    let mut fractions =
-        |n: usize| -> Vec<f32> { (0..n).map(|_| numbers.next() as f32 / u32::MAX as f32 - 0.25).collect() };
-    let x = fractions(case.batch * case.in_channels * in_plane);
-    let w = fractions(case.out_channels * case.in_channels * case.taps());
-    let dy = fractions(case.batch * case.out_channels * out_plane);
-    let results: Vec<_> = [1, 2, 5]
-        .into_iter()
-        .map(|threads| {
-            with_threads(threads, || {
-                let (mut y, mut dx, mut dw) = (dy.clone(), x.clone(), w.clone());
-                // SAFETY: the vectors have the sizes `case` describes.
-                unsafe {
-                    forward(&case, x.as_ptr(), w.as_ptr(), std::ptr::null(), y.as_mut_ptr());
-                    backward_input(&case, dy.as_ptr(), w.as_ptr(), dx.as_mut_ptr());
-                    backward_weight(&case, x.as_ptr(), dy.as_ptr(), dw.as_mut_ptr());
-                }
-                (y, dx, dw)
+    let cases = [
+        Conv2d { padding: (1, 1), ..conv(20, (6, 16), (14, 14), (5, 5)) },
+        Conv2d { padding: (1, 1), ..conv(9, (32, 40), (14, 14), (3, 3)) },
+        Conv2d { padding: (1, 1), stride: (2, 2), groups: 2, ..conv(9, (8, 40), (14, 14), (3, 3)) },
+    ];
+    for case in cases {
+        let (in_plane, out_plane) = case.planes();
+        let x = fractions(case.batch * case.in_channels * in_plane, 5);
+        let w = fractions(case.out_channels * case.group_in() * case.taps(), 6);
+        let dy = fractions(case.batch * case.out_channels * out_plane, 7);
+        let results: Vec<_> = [1, 2, 5]
+            .into_iter()
+            .map(|threads| {
+                with_threads(threads, || {
+                    let (mut y, mut dx, mut dw) = (dy.clone(), x.clone(), w.clone());
+                    // SAFETY: the vectors have the sizes `case` describes.
+                    unsafe {
+                        forward(&case, x.as_ptr(), w.as_ptr(), std::ptr::null(), y.as_mut_ptr());
+                        backward_input(&case, dy.as_ptr(), w.as_ptr(), dx.as_mut_ptr());
+                        backward_weight(&case, x.as_ptr(), dy.as_ptr(), dw.as_mut_ptr());
+                    }
+                    (y, dx, dw)
+                })
             })
-        })
-        .collect();
-    assert!(results.iter().all(|result| *result == results[0]));
+            .collect();
+        assert!(results.iter().all(|result| *result == results[0]), "{case:?}");
+    }
+}
+
+#[test]
+fn winograd_is_about_as_accurate_as_the_sum() {
+    let case = Conv2d { padding: (1, 1), ..conv(2, (64, 64), (16, 16), (3, 3)) };
+    let (in_plane, out_plane) = case.planes();
+    let x = fractions(case.batch * case.in_channels * in_plane, 1);
+    let w = fractions(case.out_channels * case.in_channels * 9, 2);
+    let wide = |values: &[f32]| -> Vec<f64> { values.iter().map(|&value| f64::from(value)).collect() };
+    let mut exact = vec![0.0f64; case.batch * case.out_channels * out_plane];
+    // SAFETY: the vectors have the sizes `case` describes.
+    unsafe { forward(&case, wide(&x).as_ptr(), wide(&w).as_ptr(), std::ptr::null(), exact.as_mut_ptr()) };
+    let mean = exact.iter().map(|value| value.abs()).sum::<f64>() / exact.len() as f64;
+    for_each_isa(|_| {
+        let mut y = vec![0.0f32; exact.len()];
+        // SAFETY: as above.
+        unsafe { forward(&case, x.as_ptr(), w.as_ptr(), std::ptr::null(), y.as_mut_ptr()) };
+        let worst = y.iter().zip(&exact).map(|(&got, &want)| (f64::from(got) - want).abs()).fold(0.0, f64::max);
+        assert!(worst <= 5e-6 * mean, "error {worst} for results of about {mean}");
+    });
 }

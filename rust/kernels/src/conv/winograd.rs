@@ -114,24 +114,28 @@ impl<T: Float> Winograd<T> {
     unsafe fn transform_weights(&self, weights: Shared<T>) -> Scratch<T> {
         let panels = self.rows.div_ceil(kernels::<T>().rows);
         let transformed = Scratch::<T>::new(self.rows * self.channels * POINTS);
-        pool::parallel_for(panels, &|panel| {
-            let (row, count) = self.rows_of(panel, panels);
-            let to = transformed.at(row * self.channels * POINTS);
-            for channel in 0..self.channels {
-                let mut taps = [[T::default(); MAX_ROWS]; 9];
-                for i in 0..count {
-                    let from = weights.get().wrapping_add((row + i) * self.weight_row + channel * self.weight_channel);
-                    for (t, tap) in taps.iter_mut().enumerate() {
-                        // SAFETY: the weight exists.
-                        tap[i] = unsafe { *from.add(if self.rotated { 8 - t } else { t }) };
+        let grain = (1 << 12) / (self.channels * kernels::<T>().rows) + 1;
+        pool::chunked(panels, grain, |range| {
+            for panel in range {
+                let (row, count) = self.rows_of(panel, panels);
+                let to = transformed.at(row * self.channels * POINTS);
+                for channel in 0..self.channels {
+                    let mut taps = [[T::default(); MAX_ROWS]; 9];
+                    for i in 0..count {
+                        let from =
+                            weights.get().wrapping_add((row + i) * self.weight_row + channel * self.weight_channel);
+                        for (t, tap) in taps.iter_mut().enumerate() {
+                            // SAFETY: the weight exists.
+                            tap[i] = unsafe { *from.add(if self.rotated { 8 - t } else { t }) };
+                        }
                     }
-                }
-                let points = weight_points(&taps);
-                for (point, values) in points.iter().enumerate() {
-                    // SAFETY: this panel's part of the memory.
-                    unsafe {
-                        let to = to.add((point * self.channels + channel) * count);
-                        std::ptr::copy_nonoverlapping(values.as_ptr(), to, count);
+                    let points = weight_points(&taps);
+                    for (point, values) in points.iter().enumerate() {
+                        // SAFETY: this panel's part of the memory.
+                        unsafe {
+                            let to = to.add((point * self.channels + channel) * count);
+                            std::ptr::copy_nonoverlapping(values.as_ptr(), to, count);
+                        }
                     }
                 }
             }

@@ -10,6 +10,8 @@ use crate::simd::Float;
 
 /// Bytes of B a task packs at a time.
 const PACK_BYTES: usize = 128 << 10;
+/// Elements of A that are packed sooner than a sleeping thread wakes up.
+const LITTLE: usize = 1 << 15;
 /// Multiply-adds worth a task.
 const TASK_WORK: usize = 1 << 18;
 
@@ -32,14 +34,20 @@ where
     let (blocks, depth_most) = depth_blocks::<T, C>(k);
     let depths_of = |index: usize| (index * k / blocks, (index + 1) * k / blocks);
     let packed_a = Scratch::<T>::new(m * k);
-    // With k = 0 there is nothing to pack, and operands need not have an answer.
-    run.share(if k == 0 { 0 } else { blocks * run.panels }, &|job| {
+    let pack = |job: usize| {
         let ((depth, end), panel) = (depths_of(job / run.panels), job % run.panels);
         let (row, rows) = run.rows_of(panel);
         let to = packed_a.at(m * depth + row * (end - depth));
         // SAFETY: rows and depths inside A; every panel of every block has its own place.
         unsafe { args.a.pack(row, rows, depth, end - depth, rows, to) };
-    });
+    };
+    // With k = 0 there is nothing to pack, and operands need not have an answer.
+    let jobs = if k == 0 { 0 } else { blocks * run.panels };
+    if m * k < LITTLE {
+        (0..jobs).for_each(pack);
+    } else {
+        run.share(jobs, &pack);
+    }
 
     let width = 2 * run.kernels.lanes;
     let panels = n.div_ceil(width);
