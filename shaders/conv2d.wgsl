@@ -32,14 +32,14 @@ fn load_a(m: u32, k: u32) -> f32 {
 
 fn load_b(k: u32, n: u32) -> f32 {
     let taps = p.kernel_h * p.kernel_w;
-    let ci = k / taps;
+    let ci = divide(k, taps);
     let tap = k - ci * taps;
-    let ky = tap / p.kernel_w;
+    let ky = divide(tap, p.kernel_w);
     let kx = tap - ky * p.kernel_w;
     let pixels = p.out_h * p.out_w;
-    let image = n / pixels;
+    let image = divide(n, pixels);
     let pixel = n - image * pixels;
-    let oy = pixel / p.out_w;
+    let oy = divide(pixel, p.out_w);
     let ox = pixel - oy * p.out_w;
     // Above the image these wrap to huge numbers, so one comparison covers both sides.
     let y = oy * p.stride_h + ky * p.dilation_h - p.padding_h;
@@ -50,7 +50,7 @@ fn load_b(k: u32, n: u32) -> f32 {
 
 fn store_c(m: u32, n: u32, value: f32) {
     let pixels = p.out_h * p.out_w;
-    let image = n / pixels;
+    let image = divide(n, pixels);
     var v = value;
 #ifdef BIAS
     v += bias[p.bias_offset + channel + m];

@@ -26,34 +26,34 @@ fn begin(z: u32) -> vec2<u32> {
 
 fn load_a(m: u32, k: u32) -> f32 {
     let taps = p.kernel_h * p.kernel_w;
-    let co = k / taps;
+    let co = divide(k, taps);
     let tap = k - co * taps;
     return weight[p.weight_offset + ((channel + co) * p.m + m) * taps + tap];
 }
 
 fn load_b(k: u32, n: u32) -> f32 {
     let taps = p.kernel_h * p.kernel_w;
-    let co = k / taps;
+    let co = divide(k, taps);
     let tap = k - co * taps;
-    let ky = tap / p.kernel_w;
+    let ky = divide(tap, p.kernel_w);
     let kx = tap - ky * p.kernel_w;
     let pixels = p.in_h * p.in_w;
-    let image = n / pixels;
+    let image = divide(n, pixels);
     let pixel = n - image * pixels;
-    let y = pixel / p.in_w;
+    let y = divide(pixel, p.in_w);
     let x = pixel - y * p.in_w;
     // Wraps to a huge number where the tap lies outside.
     let sy = y + p.padding_h - ky * p.dilation_h;
     let sx = x + p.padding_w - kx * p.dilation_w;
     if sy >= 0x80000000u || sx >= 0x80000000u { return 0.0; }
-    let oy = sy / p.stride_h;
-    let ox = sx / p.stride_w;
+    let oy = divide(sy, p.stride_h);
+    let ox = divide(sx, p.stride_w);
     if oy * p.stride_h != sy || ox * p.stride_w != sx || oy >= p.out_h || ox >= p.out_w { return 0.0; }
     return grad[p.in_offset + ((image * p.out_channels + channel + co) * p.out_h + oy) * p.out_w + ox];
 }
 
 fn store_c(m: u32, n: u32, value: f32) {
     let pixels = p.in_h * p.in_w;
-    let image = n / pixels;
+    let image = divide(n, pixels);
     grad_in[p.out_offset + (image * p.in_channels + in_channel + m) * pixels + (n - image * pixels)] = value;
 }

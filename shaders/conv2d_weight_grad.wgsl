@@ -32,20 +32,20 @@ fn begin(z: u32) -> vec2<u32> {
 
 fn load_a(m: u32, k: u32) -> f32 {
     let pixels = p.out_h * p.out_w;
-    let image = k / pixels;
+    let image = divide(k, pixels);
     return grad[p.weight_offset + (image * p.out_channels + channel + m) * pixels + (k - image * pixels)];
 }
 
 fn load_b(k: u32, n: u32) -> f32 {
     let taps = p.kernel_h * p.kernel_w;
-    let ci = n / taps;
+    let ci = divide(n, taps);
     let tap = n - ci * taps;
-    let ky = tap / p.kernel_w;
+    let ky = divide(tap, p.kernel_w);
     let kx = tap - ky * p.kernel_w;
     let pixels = p.out_h * p.out_w;
-    let image = k / pixels;
+    let image = divide(k, pixels);
     let pixel = k - image * pixels;
-    let oy = pixel / p.out_w;
+    let oy = divide(pixel, p.out_w);
     let ox = pixel - oy * p.out_w;
     let y = oy * p.stride_h + ky * p.dilation_h - p.padding_h;
     let x = ox * p.stride_w + kx * p.dilation_w - p.padding_w;

@@ -1,15 +1,22 @@
 // Running sums along one dimension of a contiguous (outer, n, inner) tensor.  A workgroup per row: each thread sums its
 // stretch, the stretches are summed in order, then each thread writes its own.
 //
-// Defines: T: f32 or i32.
+// Defines: T: f32 or i32, the type of the sums; IN: the input's; MAP: `v` as T.
 
 #import common
+#ifdef MATH
+#import math
+#endif
 
 struct Params { rows: u32, n: u32, inner: u32, out_offset: u32, in_offset: u32 }
 
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read_write> out: array<{{T}}>;
-@group(0) @binding(2) var<storage, read> input: array<{{T}}>;
+@group(0) @binding(2) var<storage, read> input: array<{{IN}}>;
+
+fn map(v: {{IN}}) -> {{T}} {
+    return {{MAP}};
+}
 
 var<workgroup> sums: array<{{T}}, 64>;
 
@@ -26,13 +33,13 @@ fn main(
     let first = min(p.n, local * chunk);
     let end = min(p.n, first + chunk);
     var sum = {{T}}(0);
-    for (var j = first; j < end; j++) { sum += input[p.in_offset + base + j * p.inner]; }
+    for (var j = first; j < end; j++) { sum += map(input[p.in_offset + base + j * p.inner]); }
     sums[local] = sum;
     workgroupBarrier();
     var running = {{T}}(0);
     for (var t = 0u; t < local; t++) { running += sums[t]; }
     for (var j = first; j < end; j++) {
-        running += input[p.in_offset + base + j * p.inner];
+        running += map(input[p.in_offset + base + j * p.inner]);
         out[p.out_offset + base + j * p.inner] = running;
     }
 }

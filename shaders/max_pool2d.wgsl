@@ -15,9 +15,11 @@ fn main(
 ) {
     let i = group_index(group, groups) * 256u + local;
     if i >= p.count { return; }
-    let ox = i % p.out_w;
-    let oy = (i / p.out_w) % p.out_h;
-    let plane = p.in_offset + i / (p.out_w * p.out_h) * p.in_h * p.in_w;
+    let image = divide(i, p.out_w * p.out_h);
+    let pixel = i - image * p.out_w * p.out_h;
+    let oy = divide(pixel, p.out_w);
+    let ox = pixel - oy * p.out_w;
+    let plane = p.in_offset + image * p.in_h * p.in_w;
     var best = -infinity();
     var at = -1;
     for (var ky = 0u; ky < p.kernel_h; ky++) {

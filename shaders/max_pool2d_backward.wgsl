@@ -16,19 +16,22 @@ fn main(
 ) {
     let i = group_index(group, groups) * 256u + local;
     if i >= p.count { return; }
-    let x = i % p.in_w;
-    let y = (i / p.in_w) % p.in_h;
-    let plane = i / (p.in_w * p.in_h) * p.out_h * p.out_w;
-    let position = i32(y * p.in_w + x);
+    let image = divide(i, p.in_w * p.in_h);
+    let position = i32(i - image * p.in_w * p.in_h);
+    let y = divide(u32(position), p.in_w);
+    let x = u32(position) - y * p.in_w;
+    let plane = image * p.out_h * p.out_w;
     var sum = 0.0;
     for (var ky = 0u; ky < p.kernel_h; ky++) {
         let sy = y + p.padding_h - ky * p.dilation_h;
-        let oy = sy / p.stride_h;
-        if sy >= 0x80000000u || oy * p.stride_h != sy || oy >= p.out_h { continue; }
+        if sy >= 0x80000000u { continue; }
+        let oy = divide(sy, p.stride_h);
+        if oy * p.stride_h != sy || oy >= p.out_h { continue; }
         for (var kx = 0u; kx < p.kernel_w; kx++) {
             let sx = x + p.padding_w - kx * p.dilation_w;
-            let ox = sx / p.stride_w;
-            if sx >= 0x80000000u || ox * p.stride_w != sx || ox >= p.out_w { continue; }
+            if sx >= 0x80000000u { continue; }
+            let ox = divide(sx, p.stride_w);
+            if ox * p.stride_w != sx || ox >= p.out_w { continue; }
             let o = plane + oy * p.out_w + ox;
             if indices[p.indices_offset + o] == position { sum += grad[p.in_offset + o]; }
         }

@@ -3,7 +3,7 @@
 use super::elementwise::{convert, needs_math};
 use super::launch::{Launch, Merged, buffer, rows_along, word_type};
 use super::shader::ShaderKey;
-use super::transfer::empty;
+use super::transfer::{dense, empty};
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::layout::Layout;
@@ -172,10 +172,19 @@ pub fn arg_reduce(
     call.record(parts.outputs)
 }
 
-/// Running sums along `dim` of a contiguous tensor.
+/// Running sums along `dim`, in the dtype of `out`.
 pub fn cumsum(x: &Tensor, dim: usize, out: &Tensor) -> Result<()> {
+    if out.numel() == 0 {
+        return Ok(());
+    }
+    let x = &dense(x)?;
     let (rows, n, inner) = rows_along(x.shape(), dim);
-    let key = ShaderKey::new("cumsum").with("T", word_type(x.dtype())?);
+    let map = convert("v", x.dtype(), out.dtype());
+    let key = ShaderKey::new("cumsum")
+        .with("T", word_type(out.dtype())?)
+        .with("IN", word_type(x.dtype())?)
+        .when(needs_math(&map), "MATH")
+        .with("MAP", map);
     let mut call = Launch::new("cumsum", key, out);
     let out_offset = call.output(out)?;
     let in_offset = call.input(x)?;

@@ -103,7 +103,7 @@ pub static CUMSUM: OpDef = OpDef {
     infer: |attrs, x| scan_infer("cumsum", attrs, x),
     vjp: Vjp::Rule { saves: Saves::NOTHING, rule: |c, gs| one(reversed_cumsum(g(gs), *attrs!(c.attrs, Dim))) },
     cpu: Cpu::Kernel(|attrs, x, out| scan_kernel(attrs, x, &out[0], false)),
-    gpu: Gpu::Unavailable { why: "its shader is not written yet" },
+    gpu: Gpu::Kernel(|attrs, x, out| crate::gpu::reduce::cumsum(x[0], *attrs!(attrs, Dim) as usize, &out[0])),
     reference: None,
     elementwise: false,
 };
