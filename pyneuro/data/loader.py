@@ -90,6 +90,9 @@ class DataLoader:
         self.sampler: Any = sampler
         self.batch_sampler: Any = batch_sampler
 
+        if not (isinstance(dataset, IterableDataset) or hasattr(dataset, "__getitem__")):
+            got = type(dataset).__name__
+            raise TypeError(f"DataLoader: dataset must have __getitem__ or be an IterableDataset, got {got}")
         if isinstance(dataset, IterableDataset):
             if shuffle or sampler is not None or batch_sampler is not None:
                 raise ValueError(

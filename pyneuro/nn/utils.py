@@ -13,8 +13,11 @@ from pyneuro.functions.creation import zeros
 __all__ = ["clip_grad_norm_", "clip_grad_value_", "parameters_to_vector", "vector_to_parameters"]
 
 
-def _grads(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
+def _grads(op: str, parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
     parameters = [parameters] if isinstance(parameters, Tensor) else parameters
+    if not isinstance(parameters, Iterable):
+        hint = "; use its .parameters()" if hasattr(parameters, "parameters") else ""
+        raise TypeError(f"{op}: parameters must be iterable, got {type(parameters).__name__}{hint}")
     grads = (parameter.grad for parameter in parameters)
     return [grad for grad in grads if grad is not None]
 
@@ -33,7 +36,7 @@ def clip_grad_norm_(
     Raises:
         RuntimeError: the norm is not finite and `error_if_nonfinite`.
     """
-    grads = _grads(parameters)
+    grads = _grads("clip_grad_norm_", parameters)
     if not grads:
         return zeros(())
     norm_type = float(norm_type)
@@ -52,7 +55,7 @@ def clip_grad_norm_(
 def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -> None:
     """Keep every element of every gradient within [-clip_value, clip_value], in place."""
     with no_grad():
-        for grad in _grads(parameters):
+        for grad in _grads("clip_grad_value_", parameters):
             grad.clamp_(-clip_value, clip_value)
 
 

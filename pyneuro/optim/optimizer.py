@@ -12,7 +12,9 @@ __all__ = ["Optimizer", "check_at_least_zero", "check_beta"]
 
 
 def check_at_least_zero(owner: str, name: str, value: float) -> None:
-    """Raise unless `value` is at least 0 (NaN is not)."""
+    """Raise unless `value` is a number of at least 0 (NaN is not)."""
+    if not isinstance(value, (int, float)):
+        raise TypeError(f"{owner}: {name} must be a number, got {value!r}")
     if not value >= 0:
         raise ValueError(f"{owner}: {name} must be at least 0, got {value}")
 
@@ -45,6 +47,9 @@ class Optimizer:
     def __init__(self, params: Iterable[Any], defaults: Mapping[str, Any]) -> None:
         if isinstance(params, Tensor):
             raise TypeError(f"{type(self).__name__}: params must be an iterable of tensors or dicts, got a Tensor")
+        if not isinstance(params, Iterable):
+            hint = "; use its .parameters()" if hasattr(params, "parameters") else ""
+            raise TypeError(f"{type(self).__name__}: params must be iterable, got {type(params).__name__}{hint}")
         self.defaults: dict[str, Any] = dict(defaults)
         self.state: dict[Tensor, dict[str, Any]] = {}
         self.param_groups: list[dict[str, Any]] = []
@@ -137,6 +142,9 @@ class Optimizer:
         State tensors move to the device of their parameter, and the floating ones to its dtype.
         """
         name = type(self).__name__
+        if not isinstance(state_dict, Mapping) or not {"state", "param_groups"} <= state_dict.keys():
+            got = list(state_dict) if isinstance(state_dict, Mapping) else type(state_dict).__name__
+            raise ValueError(f"{name}: state_dict must have the entries 'state' and 'param_groups', got {got}")
         saved = state_dict["param_groups"]
         lengths = [len(group["params"]) for group in self.param_groups]
         saved_lengths = [len(group["params"]) for group in saved]

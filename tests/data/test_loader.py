@@ -276,6 +276,11 @@ def test_argument_errors(settings: dict[str, Any], message: str) -> None:
         data.DataLoader(Squares(4), **settings)
 
 
+def test_datasets_are_indexable_or_iterable_datasets() -> None:
+    with pytest.raises(TypeError, match="dataset must have __getitem__ or be an IterableDataset, got generator"):
+        data.DataLoader(i for i in range(3))
+
+
 def test_iterable_datasets_have_their_own_order() -> None:
     with pytest.raises(ValueError, match="an IterableDataset has its own order"):
         data.DataLoader(Stream(4), shuffle=True)

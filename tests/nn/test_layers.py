@@ -414,6 +414,10 @@ def test_embedding_variants() -> None:
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
+        (lambda: nn.Dropout("half"), TypeError, "Dropout: p must be a number, got 'half'"),
+        (lambda: F.conv2d(1, 2), TypeError, "conv2d: input must be a Tensor, got int"),
+        (lambda: F.avg_pool2d([1], 2), TypeError, "avg_pool2d: input must be a Tensor, got list"),
+        (lambda: F.adaptive_avg_pool2d(pn.zeros(1, 2, 2), (1, 2, 3)), ValueError, "an int or 2 ints, got"),
         (lambda: nn.Linear(-1, 2), ValueError, "Linear: in_features must be positive, got -1"),
         (lambda: nn.Linear(2, 2.5), TypeError, "Linear: out_features must be an integer, got 2.5"),
         (

@@ -210,7 +210,20 @@ def test_broadcasting_losses_warn() -> None:
         F.mse_loss(pn.zeros(3, 1), pn.zeros(3))
 
 
+def test_bce_of_impossible_probabilities() -> None:
+    for p in (1.5, -0.5):
+        with pytest.raises(ValueError, match=f"binary_cross_entropy: input must be between 0 and 1, got {p}"):
+            F.binary_cross_entropy(pn.tensor([0.5, p]), pn.tensor([1.0, 1.0]))
+
+
+def test_bce_of_small_probabilities() -> None:
+    p = pn.tensor([1e-9])
+    assert F.binary_cross_entropy(p, pn.zeros(1)).item() == p.item(), "log(1 - p) = -p keeps its digits"
+
+
 def test_errors() -> None:
+    with pytest.raises(TypeError, match="mse_loss: target must be a Tensor, got list"):
+        F.mse_loss(pn.zeros(1), [0.0])  # type: ignore[arg-type]
     with pytest.raises(
         ValueError,
         match=r"binary_cross_entropy: target must have the shape of input \(2,\), got \(3,\)",

@@ -63,6 +63,13 @@ def test_clip_grad_value() -> None:
     assert grads([one]) == [2.0, 0.0]
 
 
+def test_a_model_in_place_of_its_parameters() -> None:
+    with pytest.raises(
+        TypeError, match=r"clip_grad_norm_: parameters must be iterable, got Linear; use its \.parameters"
+    ):
+        clip_grad_norm_(nn.Linear(1, 1), 1.0)  # type: ignore[arg-type]
+
+
 def test_parameters_as_a_vector() -> None:
     layer = nn.Linear(3, 2)
     vector = parameters_to_vector(layer.parameters())

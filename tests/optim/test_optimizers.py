@@ -257,6 +257,8 @@ def test_load_state_dict_as_torch_writes_it() -> None:
 def test_load_state_dict_errors() -> None:
     optimizer = optim.Adam([nn.Parameter(pn.zeros(2))])
     groups = [{"params": [0]}]
+    with pytest.raises(ValueError, match=r"must have the entries 'state' and 'param_groups', got \['model'\]"):
+        optimizer.load_state_dict({"model": {}})
     with pytest.raises(ValueError, match=r"groups of \[1\] parameters, got \[2\]"):
         optimizer.load_state_dict({"state": {}, "param_groups": [{"params": [0, 1]}]})
     with pytest.raises(ValueError, match=r"state 'exp_avg' must have its parameter's shape \(2,\), got \(3,\)"):
@@ -286,6 +288,8 @@ def test_load_state_dict_errors() -> None:
         (lambda p: optim.SGD([pn.tensor([1])]), ValueError, "params must be floating point, got"),
         (lambda p: optim.SGD([3]), TypeError, "params must be tensors, got int"),
         (lambda p: optim.SGD([{"params": {p}}]), TypeError, "params must have an order, got a set"),
+        (lambda p: optim.SGD(nn.Linear(1, 1)), TypeError, r"must be iterable, got Linear; use its \.parameters\(\)"),
+        (lambda p: optim.SGD([p], lr="fast"), TypeError, "SGD: lr must be a number, got 'fast'"),
         (lambda p: optim.SGD([p], lr=-1), ValueError, "SGD: lr must be at least 0, got -1"),
         (
             lambda p: optim.SGD([p], lr=float("nan")),

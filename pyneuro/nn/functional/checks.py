@@ -6,7 +6,9 @@ import operator
 from collections.abc import Sequence
 from typing import TypeAlias
 
-__all__ = ["Ints", "check_choice", "check_positive", "check_probability", "pair", "single"]
+from pyneuro._core import Tensor
+
+__all__ = ["Ints", "check_choice", "check_positive", "check_probability", "check_tensor", "pair", "single"]
 
 
 #: One number for all dimensions, or one for each.
@@ -31,8 +33,16 @@ def check_positive(owner: str, name: str, value: object, minimum: int = 1) -> in
     return number
 
 
+def check_tensor(owner: str, name: str, value: object) -> None:
+    """Raise unless `value` is a tensor."""
+    if not isinstance(value, Tensor):
+        raise TypeError(f"{owner}: {name} must be a Tensor, got {type(value).__name__}")
+
+
 def check_probability(owner: str, value: float) -> float:
     """`value` as a probability."""
+    if not isinstance(value, (int, float)):
+        raise TypeError(f"{owner}: p must be a number, got {value!r}")
     if not 0 <= value <= 1:
         raise ValueError(f"{owner}: p must be between 0 and 1, got {value}")
     return value

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pyneuro import _core
 from pyneuro._core import Tensor
 from pyneuro.functions._common import composed
-from pyneuro.nn.functional.checks import Ints, pair, single
+from pyneuro.nn.functional.checks import Ints, check_tensor, pair, single
 from pyneuro.nn.functional.padding import pad
 
 __all__ = ["conv1d", "conv2d"]
@@ -58,6 +58,8 @@ def conv1d(
     Shapes: input (N, in, L) or (in, L), weight (out, in / groups, kernel), bias (out), result (N, out, L') with
     L' = (L + 2 padding - dilation (kernel - 1) - 1) // stride + 1.
     """
+    check_tensor("conv1d", "input", input)
+    check_tensor("conv1d", "weight", weight)
     pads: Sequence[int]
     strides = single("conv1d", "stride", stride)
     dilations = single("conv1d", "dilation", dilation)
@@ -84,6 +86,8 @@ def conv2d(
     Shapes: input (N, in, H, W) or (in, H, W), weight (out, in / groups, kernel_h, kernel_w), bias (out),
     result (N, out, H', W') with H' = (H + 2 padding - dilation (kernel - 1) - 1) // stride + 1.
     """
+    check_tensor("conv2d", "input", input)
+    check_tensor("conv2d", "weight", weight)
     pads: Sequence[int]
     strides = pair("conv2d", "stride", stride)
     dilations = pair("conv2d", "dilation", dilation)

@@ -9,6 +9,7 @@ from pyneuro._core import Tensor
 from pyneuro.functions import where
 from pyneuro.functions._common import composed
 from pyneuro.nn.functional.activation import log_softmax, logsigmoid
+from pyneuro.nn.functional.checks import check_tensor
 
 __all__ = [
     "binary_cross_entropy",
@@ -36,6 +37,8 @@ def _reduce(op: str, loss: Tensor, reduction: str) -> Tensor:
 
 def _warn_shapes(op: str, input: Tensor, target: Tensor) -> None:
     """Broadcasting here nearly always means a forgotten dimension, and quietly trains nonsense."""
+    check_tensor(op, "input", input)
+    check_tensor(op, "target", target)
     if input.shape != target.shape:
         warnings.warn(
             f"{op}: input and target should have the same shape, got {tuple(input.shape)} and {tuple(target.shape)}; "
@@ -45,6 +48,8 @@ def _warn_shapes(op: str, input: Tensor, target: Tensor) -> None:
 
 
 def _require_shapes(op: str, input: Tensor, target: Tensor) -> None:
+    check_tensor(op, "input", input)
+    check_tensor(op, "target", target)
     if input.shape != target.shape:
         raise ValueError(f"{op}: target must have the shape of input {tuple(input.shape)}, got {tuple(target.shape)}")
 
@@ -110,6 +115,7 @@ def cross_entropy(
     """
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"cross_entropy: label_smoothing must be between 0 and 1, got {label_smoothing}")
+    check_tensor("cross_entropy", "target", target)
     if not target.dtype.is_floating_point:
         return _core.cross_entropy(input, target, weight, ignore_index, reduction, label_smoothing)
 
@@ -139,19 +145,24 @@ def nll_loss(
     return _core.nll_loss(input, target, weight, ignore_index, reduction)
 
 
-def _bounded_log(probability: Tensor) -> Tensor:
-    """log(p), but at least -100: one certain and wrong prediction must not make the loss infinite."""
-    possible = probability > 0  # chosen before the logarithm, so that its infinite slope at 0 enters no gradient
-    return where(possible, where(possible, probability, 1.0).log(), -100.0).clamp(min=-100.0)
-
-
 @composed
 def binary_cross_entropy(
     input: Tensor, target: Tensor, weight: Tensor | None = None, reduction: str = "mean"
 ) -> Tensor:
-    """-(t log(p) + (1 - t) log(1 - p)) for probabilities p = input; the logarithms are kept above -100."""
+    """-(t log(p) + (1 - t) log(1 - p)) for probabilities p = input; the logarithms are kept above -100.
+
+    A p outside of [0, 1] is a ValueError on the CPU; on the GPU, where looking for it would wait, the loss is NaN.
+    """
     _require_shapes("binary_cross_entropy", input, target)
-    loss = -(target * _bounded_log(input) + (1.0 - target) * _bounded_log(1.0 - input))
+    if input.device.type == "cpu" and input.numel():
+        low, high = input.detach().amin().item(), input.detach().amax().item()
+        if low < 0 or high > 1:
+            raise ValueError(f"binary_cross_entropy: input must be between 0 and 1, got {low if low < 0 else high}")
+    # Where a logarithm is infinite, 1 or 0 takes p's place before it, so that its infinite slope enters no gradient.
+    zero, one = input == 0, input == 1
+    log_p = where(zero, -100.0, where(zero, 1.0, input).log()).clamp(min=-100.0)
+    log_not_p = where(one, -100.0, (-where(one, 0.0, input)).log1p()).clamp(min=-100.0)
+    loss = -(target * log_p + (1.0 - target) * log_not_p)
     if weight is not None:
         loss = loss * weight
     return _reduce("binary_cross_entropy", loss, reduction)
@@ -182,6 +193,8 @@ def kl_div(input: Tensor, target: Tensor, reduction: str = "mean", log_target: b
 
     `reduction` may also be "batchmean": the sum divided by the batch size, which is the mathematical KL divergence.
     """
+    check_tensor("kl_div", "input", input)
+    check_tensor("kl_div", "target", target)
     if log_target:
         loss = target.exp() * (target - input)
     else:
@@ -195,5 +208,7 @@ def kl_div(input: Tensor, target: Tensor, reduction: str = "mean", log_target: b
 @composed
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
     """x1 . x2 / (max(|x1|, eps) max(|x2|, eps)) along `dim`."""
+    check_tensor("cosine_similarity", "x1", x1)
+    check_tensor("cosine_similarity", "x2", x2)
     norms = x1.norm(2, dim).clamp(min=eps) * x2.norm(2, dim).clamp(min=eps)
     return (x1 * x2).sum(dim) / norms

@@ -8,7 +8,7 @@ from pyneuro import _core
 from pyneuro._core import Tensor
 from pyneuro.functions._common import composed
 from pyneuro.functions.creation import tensor
-from pyneuro.nn.functional.checks import Ints, check_positive, pair, single
+from pyneuro.nn.functional.checks import Ints, check_positive, check_tensor, pair, single
 
 __all__ = [
     "adaptive_avg_pool1d",
@@ -37,6 +37,7 @@ def max_pool2d(
     Returns:
         the maxima, or with `return_indices` also their places in the flattened H x W image.
     """
+    check_tensor("max_pool2d", "input", input)
     kernel = pair("max_pool2d", "kernel_size", kernel_size)
     strides = kernel if stride is None else pair("max_pool2d", "stride", stride)
     pads = pair("max_pool2d", "padding", padding, minimum=0)
@@ -59,6 +60,7 @@ def max_pool1d(
     return_indices: bool = False,
 ) -> Any:
     """As `max_pool2d` over one dimension: input (N, C, L) or (C, L)."""
+    check_tensor("max_pool1d", "input", input)
     kernel = single("max_pool1d", "kernel_size", kernel_size)
     strides = kernel if stride is None else single("max_pool1d", "stride", stride)
     pads = single("max_pool1d", "padding", padding, minimum=0)
@@ -89,6 +91,7 @@ def avg_pool2d(
 
     Shapes: input (N, C, H, W) or (C, H, W), result (N, C, H', W') with H' = (H + 2 padding - kernel) // stride + 1.
     """
+    check_tensor("avg_pool2d", "input", input)
     kernel = pair("avg_pool2d", "kernel_size", kernel_size)
     strides = kernel if stride is None else pair("avg_pool2d", "stride", stride)
     pads = pair("avg_pool2d", "padding", padding, minimum=0)
@@ -107,6 +110,7 @@ def avg_pool1d(
     count_include_pad: bool = True,
 ) -> Tensor:
     """As `avg_pool2d` over one dimension: input (N, C, L) or (C, L)."""
+    check_tensor("avg_pool1d", "input", input)
     kernel = single("avg_pool1d", "kernel_size", kernel_size)
     strides = kernel if stride is None else single("avg_pool1d", "stride", stride)
     pads = single("avg_pool1d", "padding", padding, minimum=0)
@@ -142,9 +146,12 @@ def adaptive_avg_pool2d(input: Tensor, output_size: int | tuple[int | None, int 
 
     Shapes: input (N, C, H, W) or (C, H, W), result (N, C, *output_size).
     """
+    check_tensor("adaptive_avg_pool2d", "input", input)
     if input.ndim not in (3, 4):
         raise ValueError(f"adaptive_avg_pool2d: input must have 3 or 4 dimensions, got {input.ndim}")
     sizes = output_size if isinstance(output_size, (tuple, list)) else (output_size, output_size)
+    if len(sizes) != 2:
+        raise ValueError(f"adaptive_avg_pool2d: output_size must be an int or 2 ints, got {output_size!r}")
     for dim, size in zip((-2, -1), sizes, strict=True):
         input = _adapt("adaptive_avg_pool2d", input, dim, size)
     return input
@@ -153,6 +160,7 @@ def adaptive_avg_pool2d(input: Tensor, output_size: int | tuple[int | None, int 
 @composed
 def adaptive_avg_pool1d(input: Tensor, output_size: Ints) -> Tensor:
     """As `adaptive_avg_pool2d` over one dimension: input (N, C, L) or (C, L)."""
+    check_tensor("adaptive_avg_pool1d", "input", input)
     if input.ndim not in (2, 3):
         raise ValueError(f"adaptive_avg_pool1d: input must have 2 or 3 dimensions, got {input.ndim}")
     return _adapt("adaptive_avg_pool1d", input, -1, *single("adaptive_avg_pool1d", "output_size", output_size))
