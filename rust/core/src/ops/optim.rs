@@ -7,6 +7,7 @@ use crate::dtype::DType;
 use crate::error::Result;
 use crate::gpu::optim as gpu;
 use crate::op::{Attrs, Cpu, Gpu, Metas, OpDef, Tensors, Vjp, call};
+use crate::storage::Device;
 use crate::tensor::Tensor;
 use crate::{attrs, bail, dispatch, ensure};
 use pyneuro_kernels::optim::{self, AdamParam, SgdParam};
@@ -170,6 +171,9 @@ pub fn step(def: &'static OpDef, o: Optim, columns: &[&[Tensor]]) -> Result<()> 
     }
     let inputs: Vec<&Tensor> = columns.iter().flat_map(|c| c.iter()).collect();
     crate::autograd::no_grad(|| call(def, Attrs::Optim(Box::new(o)), &inputs))?;
+    if let Device::Gpu(index) = inputs[0].device() {
+        crate::gpu::flush(index)?; // the end of a step: let the GPU work while the next one is recorded
+    }
     for (i, column) in columns.iter().enumerate() {
         if i != 1 {
             column.iter().for_each(|t| t.storage().bump());
