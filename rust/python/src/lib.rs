@@ -50,23 +50,12 @@ fn probe(py: Python<'_>) -> (f64, f64) {
     py.detach(|| (fma_peak() * 1e9, bandwidth().unwrap_or(0.0)))
 }
 
-/// A mistyped number of threads should not silently mean all cores.
-fn check_threads_setting() -> PyResult<()> {
-    let Some(text) = std::env::var_os("PYNEURO_NUM_THREADS").filter(|t| !t.is_empty()) else { return Ok(()) };
-    let number = text.to_str().and_then(|t| t.trim().parse::<usize>().ok());
-    if number.is_some_and(|n| n > 0) {
-        return Ok(());
-    }
-    Err(PyImportError::new_err(format!("PYNEURO_NUM_THREADS: a positive integer is required, got {text:?}")))
-}
-
 #[pymodule(gil_used = false)]
 fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = m.py();
-    // A CPU that lacks what PYNEURO_ISA asks for is an error at import, never a crash later.
+    // A CPU that lacks what PYNEURO_ISA asks for, or a mistyped number of threads, is an error at import.
     pyneuro_kernels::isa::init().map_err(PyImportError::new_err)?;
     pyneuro_kernels::pool::init().map_err(PyImportError::new_err)?;
-    check_threads_setting()?;
 
     m.add("__version__", env!("CARGO_PKG_VERSION"))?;
     m.add_class::<tensor::PyTensor>()?;
