@@ -124,8 +124,6 @@ def _quiet_window_system() -> Iterator[None]:
 def _restrict_backends() -> None:
     """Keep wgpu from starting OpenGL, which is slow to start and complains on machines without a display."""
     wanted = {"darwin": ["Metal"], "win32": ["Vulkan", "DX12"]}.get(sys.platform, ["Vulkan"])
-    if "WGPU_BACKEND" in os.environ:
-        return  # the user chose
     try:
         from wgpu.backends.wgpu_native import _helpers
         from wgpu.backends.wgpu_native.extras import set_instance_extras

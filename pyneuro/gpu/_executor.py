@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import itertools
 import os
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -45,6 +46,7 @@ _MINIMAL_LIMITS = {
 }
 
 _T = TypeVar("_T")
+_opening = threading.Lock()  # two threads that use the GPU first must get the same device
 
 
 class GpuError(RuntimeError):
@@ -69,13 +71,18 @@ def _explain(verb: str) -> Callable[[Callable[..., _T]], Callable[..., _T]]:
     return wrap
 
 
-@functools.cache
 def executor(index: int) -> Executor:
     """The one executor of adapter `index` in this process.
 
     Raises:
         RuntimeError: there is no such adapter; the message says why.
     """
+    with _opening:
+        return _open(index)
+
+
+@functools.cache
+def _open(index: int) -> Executor:
     reason = why_unavailable()
     if reason is not None:
         raise RuntimeError(f"gpu: no device: {reason}")
@@ -163,12 +170,15 @@ class Executor:
         encoder = self.device.create_command_encoder()
         encoder.copy_buffer_to_buffer(self._buffers[number], offset, staging, 0, nbytes)
         self.queue.submit([encoder.finish()])
-        # The copy above is the synchronisation; wgpu-py's plain READ would submit an empty encoder first.
-        staging.map_async("READ_NOSYNC", 0, nbytes).sync_wait()
         try:
-            return bytes(staging.read_mapped(0, nbytes, copy=False))
-        finally:
+            # The copy above is the synchronisation; wgpu-py's plain READ would submit an empty encoder first.
+            staging.map_async("READ_NOSYNC", 0, nbytes).sync_wait()
+            data = bytes(staging.read_mapped(0, nbytes, copy=False))
             staging.unmap()
+        except BaseException:
+            self._staging = None  # an interrupt leaves it mapped, or about to be: it cannot be used again
+            raise
+        return data
 
     # ---------------------------------------------------------------------------------------- pipelines
 

@@ -60,6 +60,24 @@ def test_large_reads_do_not_keep_their_staging(executor, rng) -> None:
     executor.free(buffer)
 
 
+def test_an_interrupted_read_does_not_spoil_the_next(executor, monkeypatch) -> None:
+    """Ctrl-C while waiting leaves a mapped staging buffer, and to submit one aborts the process."""
+    buffer = executor.alloc(64)
+    executor.download(buffer, 0, 64)
+    staging = type(executor._staging)
+    map_async = staging.map_async
+
+    def interrupted(*args):
+        map_async(*args).sync_wait()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(staging, "map_async", interrupted)
+        executor.download(buffer, 0, 64)
+    assert executor.download(buffer, 0, 64) == bytes(64)
+    executor.free(buffer)
+
+
 def test_a_batch_runs_in_order_with_its_own_parameters(executor) -> None:
     n = 100
     first, second = executor.alloc(4 * n), executor.alloc(4 * n)
