@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import itertools
 import threading
+import weakref
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
@@ -121,7 +124,9 @@ class DataLoader:
         if workers == 0:
             return _read(jobs, fetch)
         depth = self.num_workers * self.prefetch_factor
-        return _read_ahead(jobs, fetch, workers, depth, self.timeout or None, self.worker_init_fn)
+        reader = _read_ahead(jobs, fetch, workers, depth, self.timeout or None, self.worker_init_fn)
+        _readers.add(reader)
+        return reader
 
     def _plan(self) -> tuple[Iterator[Any], Callable[[Any], Any], int]:
         """What describes each batch, how to get it from that, and by how many threads."""
@@ -217,7 +222,7 @@ def _read_ahead(
     depth: int,
     timeout: float | None,
     init: Callable[[int], object] | None,
-) -> Iterator[Any]:
+) -> Generator[Any, None, None]:
     """Results in the order of the jobs, up to `depth` of them computed ahead.
 
     An exception in a worker is raised here, with the worker's frames in its traceback. However the iteration ends,
@@ -243,6 +248,7 @@ def _read_ahead(
     ]
     for thread in threads:
         thread.start()
+        _workers.add(thread)
     try:
         submit(depth)
         while pending:
@@ -263,3 +269,17 @@ def _read_ahead(
             future.cancel()
         for _ in threads:
             queue.put(None)
+
+
+_readers: weakref.WeakSet[Generator[Any, None, None]] = weakref.WeakSet()
+_workers: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
+
+
+@atexit.register
+def _stop_workers() -> None:
+    """A thread inside the extension must not outlive the interpreter, whose end it could not survive."""
+    for reader in list(_readers):
+        with contextlib.suppress(ValueError):  # it is running, in another thread
+            reader.close()
+    for worker in list(_workers):
+        worker.join(timeout=5)  # a worker that is stuck for good must not keep the program from ending

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import subprocess
+import sys
 import threading
 import time
 import traceback
@@ -244,6 +246,27 @@ def test_reading_ahead_is_bounded() -> None:
     time.sleep(0.1)
     assert dataset.read <= 7
     del iterator
+
+
+def test_no_worker_outlives_the_program() -> None:
+    program = """
+import atexit, threading, time
+atexit.register(lambda: print([t.name for t in threading.enumerate()]))  # registered first, so run last
+
+from pyneuro import data
+
+class Slow(data.Dataset):
+    def __getitem__(self, index):
+        time.sleep(0.2)
+        return index
+    def __len__(self):
+        return 100
+
+batches = iter(data.DataLoader(Slow(), num_workers=2))
+next(batches)
+"""
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert (run.returncode, run.stdout, run.stderr) == (0, "['MainThread']\n", "")
 
 
 def test_two_iterators_at_once() -> None:
