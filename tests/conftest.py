@@ -21,22 +21,24 @@ settings.register_profile("nightly", max_examples=2000, deadline=None, print_blo
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 
-@pytest.fixture(scope="session")
-def gpu() -> str:
-    """The device name "gpu".  Skips where there is no adapter, unless one is required."""
-    if not pn.gpu.is_available():
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Tests marked `gpu` skip where there is no adapter, unless one is required."""
+    if item.get_closest_marker("gpu") and not pn.gpu.is_available():
         reason = "no WebGPU adapter found (software: install mesa-vulkan-drivers)"
         if os.environ.get("PYNEURO_REQUIRE_GPU") == "1":
-            pytest.fail(f"PYNEURO_REQUIRE_GPU=1, but {reason}")
+            pytest.fail(f"PYNEURO_REQUIRE_GPU=1, but {reason}", pytrace=False)
         pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def gpu() -> str:
+    """The device name "gpu", for tests marked `gpu`."""
     return "gpu"
 
 
 @pytest.fixture(params=["cpu", pytest.param("gpu", marks=pytest.mark.gpu)])
 def device(request: pytest.FixtureRequest) -> str:
     """Every device in turn."""
-    if request.param == "gpu":
-        request.getfixturevalue("gpu")
     return str(request.param)
 
 

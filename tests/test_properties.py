@@ -17,21 +17,26 @@ SHAPES = hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=5)
 FULL = hnp.array_shapes(min_dims=1, max_dims=4, min_side=1, max_side=5)
 
 
-def numbered(shape: tuple[int, ...], dtype: Any = np.float32) -> Array:
+def numbered(shape: tuple[int, ...]) -> Array:
     """1, 2, 3, ...: every element tells where it came from."""
-    return np.arange(1, int(np.prod(shape)) + 1, dtype=dtype).reshape(shape)
+    return np.arange(1, int(np.prod(shape)) + 1, dtype=np.float32).reshape(shape)
 
 
-def pair(shape: tuple[int, ...], dtype: Any = np.float32) -> tuple[Array, pn.Tensor]:
+def pair(shape: tuple[int, ...], device: str = "cpu") -> tuple[Array, pn.Tensor]:
     """The same numbers twice, in separate memory."""
-    array = numbered(shape, dtype)
-    return array, pn.tensor(array)
+    array = numbered(shape)
+    return array, pn.tensor(array, device=device)
+
+
+# The same examples on both devices.
+on_devices = pytest.mark.parametrize("device", ["cpu", pytest.param("gpu", marks=pytest.mark.gpu)])
 
 
 @st.composite
-def strided(draw: st.DrawFn, min_dims: int = 0) -> tuple[Array, pn.Tensor]:
+def strided(draw: st.DrawFn, device: str = "cpu", min_dims: int = 0) -> tuple[Array, pn.Tensor]:
     """A NumPy view and a tensor view, made from equal bases by the same steps."""
-    array, tensor = pair(draw(hnp.array_shapes(min_dims=max(min_dims, 1), max_dims=4, min_side=0, max_side=7)))
+    shape = draw(hnp.array_shapes(min_dims=max(min_dims, 1), max_dims=4, min_side=0, max_side=7))
+    array, tensor = pair(shape, device)
     for step in draw(st.lists(st.sampled_from(["permute", "slice", "unsqueeze", "expand", "select"]), max_size=4)):
         n = array.ndim
         if step == "permute":
@@ -56,9 +61,10 @@ def strided(draw: st.DrawFn, min_dims: int = 0) -> tuple[Array, pn.Tensor]:
 # --- layouts -------------------------------------------------------------------------------------
 
 
-@given(strided())
-def test_views_hold_what_numpy_holds(views: tuple[Array, pn.Tensor]) -> None:
-    array, x = views
+@on_devices
+@given(st.data())
+def test_views_hold_what_numpy_holds(device: str, data: st.DataObject) -> None:
+    array, x = data.draw(strided(device))
     assert tuple(x.shape) == array.shape
     assert x.numel() == array.size
     assert_close(x, array)
@@ -67,9 +73,10 @@ def test_views_hold_what_numpy_holds(views: tuple[Array, pn.Tensor]) -> None:
     assert x.contiguous().is_contiguous()
 
 
-@given(strided(), strided())
-def test_binary_ops_on_views(left: tuple[Array, pn.Tensor], right: tuple[Array, pn.Tensor]) -> None:
-    (a, x), (b, y) = left, right
+@on_devices
+@given(st.data())
+def test_binary_ops_on_views(device: str, data: st.DataObject) -> None:
+    (a, x), (b, y) = data.draw(strided(device)), data.draw(strided(device))
     try:
         expected = a + b * 2
     except ValueError:
@@ -82,9 +89,10 @@ def test_binary_ops_on_views(left: tuple[Array, pn.Tensor], right: tuple[Array, 
     assert_close(pn.where(x < y, x, y), np.where(a < b, a, b))
 
 
-@given(strided(min_dims=1), st.data())
-def test_reductions_on_views(views: tuple[Array, pn.Tensor], data: st.DataObject) -> None:
-    array, x = views
+@on_devices
+@given(st.data())
+def test_reductions_on_views(device: str, data: st.DataObject) -> None:
+    array, x = data.draw(strided(device, min_dims=1))
     axes = data.draw(hnp.valid_tuple_axes(array.ndim, min_size=1))
     keepdim = data.draw(st.booleans())
     assert_close(x.sum(dim=axes, keepdim=keepdim), array.sum(axis=axes, keepdims=keepdim))
@@ -164,9 +172,10 @@ def test_broadcasting_is_refused_where_numpy_refuses(left: Any, right: Any) -> N
             x += y
 
 
-@given(hnp.mutually_broadcastable_shapes(signature="(m?,k),(k,n?)->(m?,n?)", min_side=0, max_side=5, max_dims=2))
-def test_matmul_broadcasting(shapes: hnp.BroadcastableShapes) -> None:
-    (a, x), (b, y) = (pair(s) for s in shapes.input_shapes)
+@on_devices
+@given(shapes=hnp.mutually_broadcastable_shapes(signature="(m?,k),(k,n?)->(m?,n?)", min_side=0, max_side=5, max_dims=2))
+def test_matmul_broadcasting(device: str, shapes: hnp.BroadcastableShapes) -> None:
+    (a, x), (b, y) = (pair(s, device) for s in shapes.input_shapes)
     assume(a.ndim and b.ndim)
     assert_close(x @ y, a @ b)
 
@@ -210,23 +219,25 @@ def as_tensors(key: Any) -> Any:
     return pn.tensor(key) if isinstance(key, np.ndarray) else key
 
 
-@given(basic())
-def test_basic_indexing(case: tuple[tuple[int, ...], Any]) -> None:
+@on_devices
+@given(case=basic())
+def test_basic_indexing(device: str, case: tuple[tuple[int, ...], Any]) -> None:
     shape, key = case
-    array, x = pair(shape)
+    array, x = pair(shape, device)
     assert_close(x[key], array[key])
 
 
-@given(basic())
-def test_basic_assignment(case: tuple[tuple[int, ...], Any]) -> None:
+@on_devices
+@given(case=basic())
+def test_basic_assignment(device: str, case: tuple[tuple[int, ...], Any]) -> None:
     shape, key = case
-    array, x = pair(shape)
+    array, x = pair(shape, device)
     array[key] = -1
     x[key] = -1
     assert_close(x, array)
     values = -numbered(array[key].shape)
     array[key] = values
-    x[key] = pn.tensor(values)
+    x[key] = pn.tensor(values, device=device)
     assert_close(x, array)
 
 
@@ -274,9 +285,10 @@ def test_views_alias(case: tuple[tuple[int, ...], Any]) -> None:
 # --- shapes --------------------------------------------------------------------------------------
 
 
-@given(FULL, st.data())
-def test_permute_round_trip(shape: tuple[int, ...], data: st.DataObject) -> None:
-    array, x = pair(shape)
+@on_devices
+@given(shape=FULL, data=st.data())
+def test_permute_round_trip(device: str, shape: tuple[int, ...], data: st.DataObject) -> None:
+    array, x = pair(shape, device)
     order = data.draw(st.permutations(range(len(shape))))
     assert_close(x.permute(order), array.transpose(order))
     assert_close(x.permute(order).permute([int(i) for i in np.argsort(order)]), array)
@@ -292,9 +304,10 @@ def test_reshape_round_trip(shape: tuple[int, ...], data: st.DataObject) -> None
     assert_close(view.reshape(array.size), (array.swapaxes(0, -1) if x.ndim > 1 else array).reshape(-1))
 
 
-@given(FULL, st.integers(1, 7), st.data())
-def test_split_and_cat(shape: tuple[int, ...], size: int, data: st.DataObject) -> None:
-    array, x = pair(shape)
+@on_devices
+@given(shape=FULL, size=st.integers(1, 7), data=st.data())
+def test_split_and_cat(device: str, shape: tuple[int, ...], size: int, data: st.DataObject) -> None:
+    array, x = pair(shape, device)
     dim = data.draw(st.integers(-len(shape), len(shape) - 1))
     parts = x.split(size, dim)
     assert [p.shape[dim] for p in parts[:-1]] == [size] * (len(parts) - 1)

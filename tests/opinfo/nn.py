@@ -347,7 +347,7 @@ def softmax_samples(draw: Draw) -> Iterator[Sample]:
         yield sample(draw(n, 3), 0)
     yield sample(draw.cast([[1e4, 1e4 - 8, 0.0], [-1e4, -1e4, -1e4]]), 1, label="large values")
     row = draw.cast([[0.5, -np.inf, 1.5], [-np.inf, -np.inf, 0.0]])
-    yield sample(row, 1, label="some -inf", grad=False, gpu=False)
+    yield sample(row, 1, label="some -inf", grad=False)
     yield sample(
         draw.cast([[-np.inf] * 3, [0, np.nan, 1], [np.inf, 0, 1]]), 1, label="-inf row, NaN, inf", grad=False, gpu=False
     )
