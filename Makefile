@@ -42,7 +42,8 @@ $(VENV)/.requirements: requirements-dev.txt $(VENV)/.created
 
 $(VENV)/.built: $(RUST_SOURCES) pyproject.toml $(VENV)/.requirements
 	@command -v cargo >/dev/null || { echo "pyneuro needs Rust (cargo) to build: install it with rustup"; exit 1; }
-	$(BIN)/maturin develop --release --quiet
+	@echo "building the extension with full optimisation: some minutes the first time"
+	PIP_QUIET=1 $(BIN)/maturin develop --release --quiet
 	@touch $@
 
 .PHONY: build
