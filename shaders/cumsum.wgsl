@@ -1,5 +1,5 @@
 // Running sums along one dimension of a contiguous (outer, n, inner) tensor.  A workgroup per row: each thread sums its
-// stretch, the stretches are summed in order, then each thread writes its own.
+// stretch, the stretches' sums are scanned, then each thread writes its own stretch.
 //
 // Defines: T: f32 or i32, the type of the sums; IN: the input's; MAP: `v` as T.
 
@@ -34,12 +34,21 @@ fn main(
     let end = min(p.n, first + chunk);
     var sum = {{T}}(0);
     for (var j = first; j < end; j++) { sum += map(input[p.in_offset + base + j * p.inner]); }
+    // The sums up to each stretch, in six rounds rather than sixty additions in a row: every rounding is one of few.
     sums[local] = sum;
+    for (var step = 1u; step < 64u; step = step << 1u) {
+        workgroupBarrier();
+        var before = {{T}}(0);
+        if local >= step { before = sums[local - step]; }
+        workgroupBarrier();
+        sums[local] += before;
+    }
     workgroupBarrier();
+    var base_sum = {{T}}(0);
+    if local > 0u { base_sum = sums[local - 1u]; }
     var running = {{T}}(0);
-    for (var t = 0u; t < local; t++) { running += sums[t]; }
     for (var j = first; j < end; j++) {
         running += map(input[p.in_offset + base + j * p.inner]);
-        out[p.out_offset + base + j * p.inner] = running;
+        out[p.out_offset + base + j * p.inner] = base_sum + running;
     }
 }
