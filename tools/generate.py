@@ -17,8 +17,8 @@ FUNCTIONS = ROOT / "pyneuro" / "functions"
 FUNCTIONAL = ROOT / "pyneuro" / "nn" / "functional"
 STUB = ROOT / "pyneuro" / "_core.pyi"
 PAGE = ROOT / "docs" / "ops.md"
-BEGIN = "    # fmt: off - attached from pyneuro/functions; written by tools/generate.py\n"
-END = "    # fmt: on - end of the generated part\n"
+BEGIN = "    # attached from pyneuro/functions; written by tools/generate.py\n    # fmt: off\n"
+END = "    # fmt: on\n"
 
 
 class Family:

@@ -7,7 +7,7 @@ from pyneuro._core import Tensor
 from pyneuro._typing import DType, ValuesIndices
 from pyneuro.functions._common import Default, pick_dim, tensor_method
 
-__all__ = ["cumsum", "sort", "argsort", "topk"]
+__all__ = ["cumsum", "cumprod", "sort", "argsort", "topk"]
 
 _LAST = Default(-1)
 
@@ -31,10 +31,23 @@ def cumsum(
     >>> pn.cumsum(pn.tensor([1, 2, 3]), dim=0)
     tensor([1, 3, 6])
     """
-    dim = pick_dim("cumsum", dim, axis)
+    dim = pick_dim("cumsum", "cumprod", dim, axis)
     if dim is None:
         raise TypeError("cumsum: dim is required, got None")
     return _core.cumsum(input, dim, dtype)
+
+
+@tensor_method
+def cumprod(input: Tensor, dim: int | None = None, *, dtype: DType | None = None, axis: int | None = None) -> Tensor:
+    """Running product along `dim`. See `cumsum`.
+
+    >>> pn.cumprod(pn.tensor([1, 2, 3]), dim=0)
+    tensor([1, 2, 6])
+    """
+    dim = pick_dim("cumprod", dim, axis)
+    if dim is None:
+        raise TypeError("cumprod: dim is required, got None")
+    return _core.cumprod(input, dim, dtype)
 
 
 @tensor_method
