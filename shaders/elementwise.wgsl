@@ -2,7 +2,7 @@
 //
 // Defines: EXPR, over x, y, z, the numbers p0 and p1 (of type P) and the position i; OUT, its type.  For each operand: TX,
 // the type it is stored in; either BIND_X, its binding, or X_NUMBER: it is a number in the parameters; AS_X: `stored` as
-// EXPR wants it.  CONTIGUOUS: all operands lie in order.
+// EXPR wants it.  CONTIGUOUS: all operands lie in order.  FAULT: the binding of the device's note, for integer division.
 
 #import common
 #ifdef MATH
@@ -17,7 +17,7 @@ struct Params {
     y_offset: u32,
     z_offset: u32,
     first: u32,                          // of i, where a large tensor is done in pieces
-    unused: u32,
+    op: u32,                             // who divided by zero, for `fault`
     numbers: vec4<u32>,                  // x, y, z
     extra: vec4<u32>,                    // p0, p1, and more for EXPR
     shape: array<vec4<u32>, 2>,          // innermost dimension first, like the strides
@@ -29,6 +29,9 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read_write> out: array<{{OUT}}>;
+#ifdef FAULT
+@group(0) @binding({{FAULT}}) var<storage, read_write> fault: array<i32>;
+#endif
 #ifdef BIND_X
 @group(0) @binding({{BIND_X}}) var<storage, read> in_x: array<{{TX}}>;
 #endif

@@ -521,16 +521,24 @@ fn pow_positive(a: f32, y: f32) -> f32 {
     return base + base * expm1_(rest);
 }
 
-// Integers.  Division rounds down, the remainder has the sign of the divisor, and a zero divisor gives 0:
-// there is no way to raise from a kernel.
+// A zero divisor cannot raise here, so it leaves a note, like a bad index (see fault.wgsl), and gives 0.
+fn divided_by_zero() {
+#ifdef FAULT
+    fault[0] = i32(p.op);
+    fault[2] = -1;
+#endif
+}
+
+// Integers.  Division rounds down, and the remainder has the sign of the divisor.
 fn floor_div_int(a: i32, b: i32) -> i32 {
-    if b == 0 { return 0; }
+    if b == 0 { divided_by_zero(); return 0; }
     if b == -1 { return -a; }
     let q = a / b;
     return select(q, q - 1, (a % b != 0) && ((a < 0) != (b < 0)));
 }
 
 fn modulo_int(a: i32, b: i32) -> i32 {
+    if b == 0 { divided_by_zero(); }
     if b == 0 || b == -1 { return 0; }
     let r = a % b;
     return select(r, r + b, r != 0 && ((r < 0) != (b < 0)));
@@ -538,6 +546,7 @@ fn modulo_int(a: i32, b: i32) -> i32 {
 
 // Toward zero, with the sign of the dividend.
 fn rem_int(a: i32, b: i32) -> i32 {
+    if b == 0 { divided_by_zero(); }
     if b == 0 || b == -1 { return 0; }
     return a % b;
 }

@@ -85,6 +85,14 @@ def test_a_bad_index_is_reported_once_and_by_name(gpu) -> None:
     assert x.tolist() == [0, 1, 2, 3, 4], "the device is usable afterwards"
 
 
+@pytest.mark.parametrize("op", ["floor_divide", "remainder", "fmod"])
+def test_integer_division_by_zero_is_reported(gpu, op: str) -> None:
+    bad = getattr(pn, op)(pn.tensor([5, 7], device=gpu), pn.tensor([2, 0], device=gpu))
+    with pytest.raises(ZeroDivisionError, match=f"{op}: integer division by zero"):
+        bad.tolist()
+    assert pn.tensor([5, -7], device=gpu).floor_divide(2).tolist() == [2, -4]
+
+
 def test_more_groups_than_one_grid_dimension_holds(gpu, rng) -> None:
     a = rng.standard_normal((70_000, 33)).astype(np.float32)  # a workgroup per row
     got = pn.tensor(a, device=gpu).argmax(1).to("cpu").numpy()

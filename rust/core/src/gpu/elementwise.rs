@@ -1,5 +1,6 @@
 //! Elementwise kernels: one WGSL expression over any strides.
 
+use super::index::fault_number;
 use super::launch::{Launch, Merged, buffer, fits, word_type};
 use super::shader::ShaderKey;
 use crate::dtype::{DType, result_type};
@@ -210,6 +211,11 @@ fn launch(
         .when(contiguous, "CONTIGUOUS");
     let mut call = Launch::new(op, key, out);
     let mut offsets = [call.output_as(out, &layouts[0])?, 0, 0, 0];
+    if ["floor_div_int(", "modulo_int(", "rem_int("].iter().any(|division| expression.contains(division)) {
+        call.fault()?;
+        let binding = call.bound().to_string();
+        call.define("FAULT", binding);
+    }
     let mut numbers = [0u32; 3];
     let mut math = needs_math(expression);
     for (i, input) in inputs.iter().enumerate() {
@@ -238,7 +244,7 @@ fn launch(
     for offset in offsets {
         call.word(offset);
     }
-    call.size(first).word(0);
+    call.size(first).word(fault_number(op));
     for word in numbers {
         call.word(word);
     }

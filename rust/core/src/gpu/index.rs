@@ -10,8 +10,8 @@ use crate::tensor::Tensor;
 const GROUP: usize = 256;
 const SCATTER_GROUP: usize = 64;
 
-/// The number by which a kernel names `op` when it reports a bad index.
-fn fault_number(op: &str) -> u32 {
+/// The number by which a kernel names `op` when it reports a bad index or divisor.
+pub(super) fn fault_number(op: &str) -> u32 {
     FAULT_OPS.iter().position(|&name| name == op).unwrap_or(0) as u32
 }
 

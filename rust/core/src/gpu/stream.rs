@@ -15,10 +15,11 @@ const FLUSH_AT: usize = 96;
 /// Adapters beyond this are not addressed.
 const MAX_DEVICES: usize = 16;
 
-/// Size of the buffer that bad indices are reported in: op, index, size of the dimension.
+/// Size of the buffer that faults are reported in: op, index, size of the dimension (-1: a zero divisor).
 const FAULT_BYTES: usize = 16;
-/// The ops that report bad indices; a kernel names one by its position.
-pub(super) const FAULT_OPS: [&str; 5] = ["gather", "index_select", "index_add", "scatter", "scatter_add"];
+/// The ops that report bad indices and divisors; a kernel names one by its position.
+pub(super) const FAULT_OPS: [&str; 8] =
+    ["gather", "index_select", "index_add", "scatter", "scatter_add", "floor_divide", "remainder", "fmod"];
 
 /// How the executor of an adapter is made; set once by the binding that has one.
 pub type Factory = fn(u8) -> Result<Box<dyn Executor>>;
@@ -350,6 +351,7 @@ impl Locked<'_> {
         }
         stream.executor.upload(buffer, 0, &[0; FAULT_BYTES])?;
         let op = FAULT_OPS.get(word(0) as usize).copied().unwrap_or("index");
+        ensure!(word(2) > 0, ZeroDivision, "{op}: integer division by zero");
         bail!(Index, "{op}: index must be in [0, {}), got {}", word(2), word(1))
     }
 
