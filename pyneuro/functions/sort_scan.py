@@ -31,7 +31,7 @@ def cumsum(
     >>> pn.cumsum(pn.tensor([1, 2, 3]), dim=0)
     tensor([1, 3, 6])
     """
-    dim = pick_dim("cumsum", "cumprod", dim, axis)
+    dim = pick_dim("cumsum", dim, axis)
     if dim is None:
         raise TypeError("cumsum: dim is required, got None")
     return _core.cumsum(input, dim, dtype)
