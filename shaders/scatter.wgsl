@@ -2,7 +2,7 @@
 // from its start, so equal indices are handled in order: the last one wins, and sums repeat to the bit.  `out` holds the
 // tensor that is scattered into.
 //
-// Defines: T: element type; ADD; SOURCE_SCALAR: the source is one number in the parameters.
+// Defines: T: element type; ADD.
 
 #import common
 #import fault
@@ -13,7 +13,7 @@ struct Params {
     length: u32,             // of the index along the indexed dimension
     size: u32,               // of the result along it
     out_offset: u32, source_offset: u32, index_offset: u32, op: u32,
-    out_stride: i32, source_stride: i32, index_stride: i32, scalar: u32,
+    out_stride: i32, source_stride: i32, index_stride: i32, unused: u32,
     shape: array<vec4<u32>, 2>,            // of the index without the indexed dimension, innermost first
     out_strides: array<vec4<i32>, 2>,
     source_strides: array<vec4<i32>, 2>,
@@ -24,10 +24,7 @@ struct Params {
 @group(0) @binding(1) var<storage, read_write> out: array<{{T}}>;
 @group(0) @binding(2) var<storage, read_write> fault: array<i32>;
 @group(0) @binding(3) var<storage, read> index: array<i32>;
-#ifdef SOURCE_SCALAR
-#else
 @group(0) @binding(4) var<storage, read> source: array<{{T}}>;
-#endif
 
 @compute @workgroup_size(64)
 fn main(
@@ -53,11 +50,7 @@ fn main(
     for (var j = 0u; j < p.length; j++) {
         let k = checked_index(index[at_index + j * u32(p.index_stride)], p.size, p.op);
         if k < 0 { continue; }
-#ifdef SOURCE_SCALAR
-        let value = bitcast<{{T}}>(p.scalar);
-#else
         let value = source[at_source + j * u32(p.source_stride)];
-#endif
         let place = at_out + u32(k) * u32(p.out_stride);
 #ifdef ADD
         out[place] += value;
