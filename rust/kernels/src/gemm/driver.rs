@@ -377,8 +377,8 @@ where
         let task_rows = (TASK_ROWS / self.kernels.rows).max(1);
         let row_tasks = row_panels.div_ceil(task_rows);
         // Enough tasks for the threads to even out, each still worth several hand-offs.
-        let wanted = if self.parallel { (4 * pool::num_threads()).div_ceil(row_tasks) } else { 1 };
-        let least = PARALLEL_WORK / 8 / (self.args.m.div_ceil(row_tasks) * width * block.depths.max(1)).max(1);
+        let wanted = if self.parallel { (16 * pool::num_threads()).div_ceil(row_tasks) } else { 1 };
+        let least = PARALLEL_WORK / 4 / (self.args.m.div_ceil(row_tasks) * width * block.depths.max(1)).max(1);
         let group = column_panels.div_ceil(wanted).max(least).max(1);
         let column_tasks = column_panels.div_ceil(group);
         self.share(row_tasks * column_tasks, &|task| {
