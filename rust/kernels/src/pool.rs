@@ -5,6 +5,9 @@
 //! chunks that somebody is really computing. So a descheduled worker costs nothing, and a region entered while another
 //! Python thread (or an enclosing region) already uses the pool simply runs on its caller.
 //!
+//! Every thread starts with its own share of the chunks and then helps with the others': data that one region leaves in
+//! a core's cache is found there by the next region over the same data.
+//!
 //! Chunk edges are chosen by the caller of [`parallel_for`], never by the pool, so results cannot depend on the number
 //! of threads as long as chunks write disjoint data.
 
@@ -48,8 +51,10 @@ struct Shared {
     /// Taken by the caller for the length of a region.
     busy: AtomicBool,
     job: UnsafeCell<Option<Job>>,
-    /// Chunks of the current job nobody has claimed. A successful decrement is the claim.
-    remaining: Padded<AtomicUsize>,
+    /// For each thread, the chunks of its share that nobody has claimed. A successful decrement is the claim.
+    remaining: Box<[Padded<AtomicUsize>]>,
+    /// Counts the jobs: those who found nothing to claim wait for it to change.
+    jobs: Padded<AtomicUsize>,
     /// Chunks of the current job that are finished.
     done: Padded<AtomicUsize>,
     /// Set when a chunk panicked: the rest of the job is claimed but not run.
@@ -65,7 +70,7 @@ struct Shared {
 }
 
 // SAFETY: `job` is the only field that is not Sync. It is written by the thread that holds `busy` while every chunk of
-// the previous job is done, published by the release store to `remaining`, and read only after an acquiring claim of
+// the previous job is done, published by the stores to `remaining`, and read only after an acquiring claim of
 // one of its chunks, which keeps the next write away until that chunk is counted in `done`.
 unsafe impl Sync for Shared {}
 // SAFETY: as above; the raw task pointer is only followed under a claim.
@@ -83,7 +88,8 @@ impl Shared {
             spin: spin_time(),
             busy: AtomicBool::new(false),
             job: UnsafeCell::new(None),
-            remaining: Padded(AtomicUsize::new(0)),
+            remaining: (0..size).map(|_| Padded(AtomicUsize::new(0))).collect(),
+            jobs: Padded(AtomicUsize::new(0)),
             done: Padded(AtomicUsize::new(0)),
             failed: AtomicBool::new(false),
             payload: Mutex::new(None),
@@ -97,38 +103,46 @@ impl Shared {
         }
     }
 
-    /// Claims one chunk and returns the unclaimed count before the claim.
-    fn claim(&self) -> Option<usize> {
-        let mut left = self.remaining.0.load(SeqCst);
-        while left > 0 {
-            match self.remaining.0.compare_exchange_weak(left, left - 1, SeqCst, SeqCst) {
-                Ok(_) => return Some(left),
-                Err(now) => left = now,
+    /// Claims one chunk, of thread `own`'s share first; returns whose share it is from, and how many chunks that had
+    /// left before the claim.
+    fn claim(&self, own: usize) -> Option<(usize, usize)> {
+        for owner in (own..self.size).chain(0..own) {
+            let remaining = &self.remaining[owner].0;
+            let mut left = remaining.load(SeqCst);
+            while left > 0 {
+                match remaining.compare_exchange_weak(left, left - 1, SeqCst, SeqCst) {
+                    Ok(_) => return Some((owner, left)),
+                    Err(now) => left = now,
+                }
             }
         }
         None
     }
 
-    /// Runs chunks of the current job until none is left; returns whether it ran any.
-    fn work(&self) -> bool {
-        let Some(mut left) = self.claim() else {
-            return false;
-        };
+    /// End of thread `owner`'s share of `chunks` chunks; it starts where the previous one ends.
+    fn share_end(&self, owner: usize, chunks: usize) -> usize {
+        (owner + 1) * (chunks / self.size) + ((owner + 1) * (chunks % self.size)).div_ceil(self.size)
+    }
+
+    /// Runs chunks of the current job as thread `own` until none is left; returns whether it ran any.
+    fn work(&self, own: usize) -> bool {
+        let Some(mut claimed) = self.claim(own) else { return false };
         // SAFETY: we hold a claim on a chunk of the current job, so nobody writes `job` until we report it done.
         let job = unsafe { (*self.job.get()).expect("a claimed chunk belongs to a job") };
         // SAFETY: the caller of `parallel_for` keeps the closure alive until all claimed chunks are reported done.
         let task = unsafe { &*job.task };
         let mut ran = 0;
         loop {
+            let (owner, left) = claimed;
             if !self.failed.load(Relaxed)
-                && let Err(payload) = catch_unwind(AssertUnwindSafe(|| task(job.chunks - left)))
+                && let Err(payload) = catch_unwind(AssertUnwindSafe(|| task(self.share_end(owner, job.chunks) - left)))
             {
                 self.failed.store(true, Relaxed);
                 lock(&self.payload).get_or_insert(payload);
             }
             ran += 1;
-            match self.claim() {
-                Some(next) => left = next,
+            match self.claim(own) {
+                Some(next) => claimed = next,
                 None => break,
             }
         }
@@ -156,9 +170,17 @@ impl Shared {
         unsafe { *self.job.get() = Some(Job { task, chunks }) };
         self.done.0.store(0, Relaxed);
         self.failed.store(false, Relaxed);
-        self.remaining.0.store(chunks, SeqCst);
+        let mut start = 0;
+        for (owner, remaining) in self.remaining.iter().enumerate() {
+            let end = self.share_end(owner, chunks);
+            if end > start {
+                remaining.0.store(end - start, SeqCst);
+            }
+            start = end;
+        }
+        self.jobs.0.fetch_add(1, SeqCst);
         self.wake_one();
-        self.work();
+        self.work(0);
         self.await_others(chunks);
         let failed = self.failed.load(Relaxed);
         let payload = if failed { lock(&self.payload).take() } else { None };
@@ -182,21 +204,29 @@ impl Shared {
         self.caller_waits.store(false, SeqCst);
     }
 
-    fn worker(&self) {
-        let has_work = || self.remaining.0.load(SeqCst) > 0 || self.retired.load(Relaxed);
-        while !self.retired.load(Relaxed) {
-            if self.work() || spin_until(self.spin, has_work) {
+    /// The life of worker `own`.
+    fn worker(&self, own: usize) {
+        loop {
+            // Read before looking for work: a job that comes after the look changes it.
+            let seen = self.jobs.0.load(SeqCst);
+            if self.work(own) {
                 continue;
             }
-            let mut guard = lock(&self.sleep);
-            self.sleepers.fetch_add(1, SeqCst);
-            while !has_work() {
-                guard = self.wake.wait(guard).unwrap_or_else(|poisoned| poisoned.into_inner());
+            let news = || self.jobs.0.load(SeqCst) != seen || self.retired.load(SeqCst);
+            if !spin_until(self.spin, news) {
+                let mut guard = lock(&self.sleep);
+                self.sleepers.fetch_add(1, SeqCst);
+                while !news() {
+                    guard = self.wake.wait(guard).unwrap_or_else(|poisoned| poisoned.into_inner());
+                }
+                self.sleepers.fetch_sub(1, SeqCst);
+                drop(guard);
+                if self.remaining.iter().any(|remaining| remaining.0.load(SeqCst) > 0) {
+                    self.wake_one();
+                }
             }
-            self.sleepers.fetch_sub(1, SeqCst);
-            drop(guard);
-            if self.remaining.0.load(SeqCst) > 1 {
-                self.wake_one();
+            if self.retired.load(SeqCst) {
+                return;
             }
         }
     }
@@ -251,7 +281,7 @@ fn rebuild(size: usize) -> Option<&'static Shared> {
     for index in 1..size {
         let name = format!("pyneuro-{index}");
         // With fewer workers than asked for (a process limit) the pool still works: the caller takes every chunk.
-        if std::thread::Builder::new().name(name).spawn(move || shared.worker()).is_err() {
+        if std::thread::Builder::new().name(name).spawn(move || shared.worker(index)).is_err() {
             break;
         }
     }
@@ -285,7 +315,7 @@ fn watch_forks() {
 /// Calls `f(0)`, `f(1)`, ..., `f(chunks - 1)`, each exactly once, on up to [`num_threads`] threads, and returns when
 /// all have returned.
 ///
-/// Chunks must be independent. They are claimed in ascending order. Runs on the caller alone when there is one chunk,
+/// Chunks must be independent. Every thread takes those of its own share first, in ascending order. Runs on the caller alone when there is one chunk,
 /// one thread, or when the pool is in use already (a nested region, or another thread's). A hand-off to an awake
 /// worker costs about half a microsecond, so make a chunk worth a few microseconds.
 ///
