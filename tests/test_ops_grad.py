@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import pytest
 from opinfo import OPS, OpInfo, Sample
+from opinfo.core import Array
 from opinfo.harness import LAYOUTS, as_tuple, draws, each, function, map_arrays, tensor
 
+import pyneuro as pn
 from pyneuro.testing import gradcheck, gradgradcheck
 
 FIRST = [i for i in OPS if i.grad >= 1 and "float64" in i.dtypes]
@@ -18,11 +22,11 @@ NONE = [i for i in OPS if i.grad == 0 and i.ref is not None and "float32" in i.d
 FULL = 400
 
 
-def bound(info: OpInfo, sample: Sample, layout: str | None = None):  # type: ignore[no-untyped-def]
+def bound(info: OpInfo, sample: Sample, layout: str | None = None) -> tuple[Callable[..., Any], list[pn.Tensor]]:
     """`(fn, inputs)`: the op as a function of its floating point arrays alone."""
-    inputs = []
+    inputs: list[pn.Tensor] = []
 
-    def take(array: np.ndarray) -> object:  # type: ignore[type-arg]
+    def take(array: Array) -> Any:
         if array.dtype.kind != "f":
             return tensor(array)
         x = tensor(array, "float64")
@@ -32,7 +36,7 @@ def bound(info: OpInfo, sample: Sample, layout: str | None = None):  # type: ign
     args, kwargs = map_arrays(take, list(sample.args)), map_arrays(take, sample.kwargs)
     fn = function(info)
 
-    def call(*values: object) -> object:
+    def call(*values: pn.Tensor) -> Any:
         return fn(*fill(args, values), **fill(kwargs, values))
 
     return call, inputs
@@ -45,7 +49,8 @@ class Slot:
         self.position = position
 
 
-def fill(value, values):  # type: ignore[no-untyped-def]
+def fill(value: Any, values: Sequence[pn.Tensor]) -> Any:
+    """`value` with tensors in place of the slots."""
     if isinstance(value, Slot):
         return values[value.position]
     if isinstance(value, (list, tuple)):
@@ -61,7 +66,7 @@ def smooth(info: OpInfo, largest: int) -> list[Sample]:
     def size(sample: Sample) -> int:
         total = 0
 
-        def add(array: np.ndarray) -> None:  # type: ignore[type-arg]
+        def add(array: Array) -> None:
             nonlocal total
             total += array.size if array.dtype.kind == "f" else 0
 
