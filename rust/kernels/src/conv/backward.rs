@@ -59,13 +59,22 @@ pub unsafe fn backward_input<T: Float>(conv: &Conv2d, dy: *const T, w: *const T,
         let count = at_once.min(conv.batch - first);
         // SAFETY: the output gradient is contiguous and has these images (without any element if it is empty).
         let images = unsafe { Images::new(dy, first..first + count, conv.out_channels, row_axis, column_axis) };
+        // Positions that no kernel element touches (a stride beyond the kernel) have a gradient of zero.
+        let untouched = out_plane == 0 || lines.iter().chain(&columns).any(|class| class.taps.is_empty());
+        if untouched {
+            let (start, elements) = (first * conv.in_channels * in_plane, count * conv.in_channels * in_plane);
+            // SAFETY: the gradients of these images.
+            unsafe { std::slice::from_raw_parts_mut(dx.wrapping_add(start), elements).fill(T::default()) };
+        }
         for (y, line) in lines.iter().enumerate() {
             for (x, column) in columns.iter().enumerate() {
                 let (m, sums) = (conv.group_in(), conv.group_out());
                 let mut taps = Vec::with_capacity(line.taps.len() * column.taps.len());
                 let mut reads = Vec::with_capacity(taps.capacity());
-                // With an empty output there is nothing to read, and every sum is empty.
-                for &(i, dy_line) in line.taps.iter().filter(|_| out_plane > 0) {
+                if out_plane == 0 || line.taps.is_empty() || column.taps.is_empty() {
+                    continue;
+                }
+                for &(i, dy_line) in &line.taps {
                     for &(j, dy_column) in &column.taps {
                         taps.push(i * conv.kernel.1 + j);
                         let (r, c) = (dy_line + row_axis.before, dy_column + column_axis.before);

@@ -491,4 +491,15 @@ impl<T: Float> Target<T> for Planes<T> {
     fn row_step(&self) -> isize {
         self.channel as isize
     }
+
+    unsafe fn store(&self, tile: *const T, width: usize, row: usize, column: usize, rows: usize, columns: usize) {
+        let mut done = 0;
+        while done < columns {
+            let length = (self.per_line - (column + done) % self.per_line).min(columns - done);
+            let to = self.at(row, column + done);
+            // SAFETY: these columns lie in one line of the grid, and in the tile.
+            unsafe { store_runs(tile.wrapping_add(done), width, to, self.channel, self.step, rows, length) };
+            done += length;
+        }
+    }
 }
