@@ -1,12 +1,10 @@
 // Running sums along one dimension of a contiguous (outer, n, inner) tensor.  A workgroup per row: each thread sums its
 // stretch, the stretches' sums are scanned, then each thread writes its own stretch.
 //
-// Defines: T: f32 or i32, the type of the sums; IN: the input's; MAP: `v` as T.
+// Defines: T: f32 or i32, the type of the sums; FLOAT where it is f32; IN: the input's type; MAP: `v` as T.
 
 #import common
-#ifdef MATH
 #import math
-#endif
 
 struct Params { rows: u32, n: u32, inner: u32, out_offset: u32, in_offset: u32 }
 
@@ -14,11 +12,31 @@ struct Params { rows: u32, n: u32, inner: u32, out_offset: u32, in_offset: u32 }
 @group(0) @binding(1) var<storage, read_write> out: array<{{T}}>;
 @group(0) @binding(2) var<storage, read> input: array<{{IN}}>;
 
-fn map(v: {{IN}}) -> {{T}} {
-    return {{MAP}};
+#ifdef FLOAT
+// A sum and what its roundings lost: a small result late in a long row is made of large ones.
+alias Sum = vec2<f32>;
+
+fn add(a: Sum, b: Sum) -> Sum {
+    let s = opaque(a.x + b.x, a.x);
+    let t = opaque(s - a.x, a.x);
+    let lost = opaque(a.x - opaque(s - t, a.x), a.x) + opaque(b.x - t, a.x);
+    return Sum(s, lost + a.y + b.y);
 }
 
-var<workgroup> sums: array<{{T}}, 64>;
+fn value(a: Sum) -> f32 { return select(a.x, a.x + a.y, isfinite_(a.x)); }  // what infinity lost is NaN
+
+fn map(v: {{IN}}) -> Sum { return Sum({{MAP}}, 0.0); }
+#else
+alias Sum = i32;
+
+fn add(a: Sum, b: Sum) -> Sum { return a + b; }
+
+fn value(a: Sum) -> i32 { return a; }
+
+fn map(v: {{IN}}) -> Sum { return {{MAP}}; }
+#endif
+
+var<workgroup> sums: array<Sum, 64>;
 
 @compute @workgroup_size(64)
 fn main(
@@ -32,23 +50,21 @@ fn main(
     let chunk = (p.n + 63u) / 64u;
     let first = min(p.n, local * chunk);
     let end = min(p.n, first + chunk);
-    var sum = {{T}}(0);
-    for (var j = first; j < end; j++) { sum += map(input[p.in_offset + base + j * p.inner]); }
-    // The sums up to each stretch, in six rounds rather than sixty additions in a row: every rounding is one of few.
+    var sum = Sum();
+    for (var j = first; j < end; j++) { sum = add(sum, map(input[p.in_offset + base + j * p.inner])); }
     sums[local] = sum;
     for (var step = 1u; step < 64u; step = step << 1u) {
         workgroupBarrier();
-        var before = {{T}}(0);
+        var before = Sum();
         if local >= step { before = sums[local - step]; }
         workgroupBarrier();
-        sums[local] += before;
+        sums[local] = add(before, sums[local]);
     }
     workgroupBarrier();
-    var base_sum = {{T}}(0);
-    if local > 0u { base_sum = sums[local - 1u]; }
-    var running = {{T}}(0);
+    var running = Sum();
+    if local > 0u { running = sums[local - 1u]; }
     for (var j = first; j < end; j++) {
-        running += map(input[p.in_offset + base + j * p.inner]);
-        out[p.out_offset + base + j * p.inner] = base_sum + running;
+        running = add(running, map(input[p.in_offset + base + j * p.inner]));
+        out[p.out_offset + base + j * p.inner] = value(running);
     }
 }

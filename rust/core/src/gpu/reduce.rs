@@ -183,7 +183,7 @@ pub fn cumsum(x: &Tensor, dim: usize, out: &Tensor) -> Result<()> {
     let key = ShaderKey::new("cumsum")
         .with("T", word_type(out.dtype())?)
         .with("IN", word_type(x.dtype())?)
-        .when(needs_math(&map), "MATH")
+        .when(out.dtype().is_float(), "FLOAT")
         .with("MAP", map);
     let mut call = Launch::new("cumsum", key, out);
     let out_offset = call.output(out)?;
