@@ -17,9 +17,10 @@ struct Params { rows: u32, n: u32, inner: u32, out_offset: u32, in_offset: u32 }
 alias Sum = vec2<f32>;
 
 fn add(a: Sum, b: Sum) -> Sum {
-    let s = opaque(a.x + b.x, a.x);
-    let t = opaque(s - a.x, a.x);
-    let lost = opaque(a.x - opaque(s - t, a.x), a.x) + opaque(b.x - t, a.x);
+    let n = f32(p.n);  // never infinite, as the sums may be
+    let s = opaque(a.x + b.x, n);
+    let t = opaque(s - a.x, n);
+    let lost = opaque(a.x - opaque(s - t, n), n) + opaque(b.x - t, n);
     return Sum(s, lost + a.y + b.y);
 }
 

@@ -3,13 +3,12 @@
 
 #import common
 
-//
 // Compilers may reassociate float arithmetic (Mesa does), which undoes the usual tricks with a number in two parts.  So
 // what must be exact is done in integers, or hidden from the compiler by `opaque`.
 
-// v itself; the condition never holds, but no compiler knows.
+// v itself, for any x that is not infinite: the condition never holds, but no compiler knows.
 fn opaque(v: f32, x: f32) -> f32 {
-    return bitcast<f32>(bitcast<u32>(v) ^ select(0u, 1u, abs(x) > 3.3e38));
+    return bitcast<f32>(bitcast<u32>(v) ^ select(0u, 1u, abs(x) > 3.4028234e38));
 }
 
 // The upper 12 bits of v's significand: products of two such numbers are exact.

@@ -116,3 +116,12 @@ def test_sums_repeat_to_the_bit(gpu, rng) -> None:
     sums = {x.sum().item() for _ in range(5)}
     assert len(sums) == 1
     assert sums.pop() == pytest.approx(float(x.to("cpu").numpy().astype(np.float64).sum()), rel=1e-5, abs=1e-3)
+
+
+def test_running_sums_keep_small_results_of_large_parts(gpu, rng) -> None:
+    x = rng.standard_normal(4097).astype(np.float32) * 100
+    got = pn.tensor(x, device=gpu).cumsum(0).to("cpu").numpy()
+    want = x.astype(np.float64).cumsum()
+    np.testing.assert_allclose(got, want, rtol=2e-7, atol=2e-7)
+    special = pn.tensor([1.0, np.inf, 3.0, -np.inf, 2.0], device=gpu).cumsum(0).to("cpu").numpy()
+    np.testing.assert_array_equal(special, [1, np.inf, np.inf, np.nan, np.nan])
