@@ -98,7 +98,7 @@ stubs: build
 .PHONY: docs
 docs: build  ## write docs/ops.md (every function and op) and the Rust documentation
 	$(PY) tools/generate.py docs
-	RUSTDOCFLAGS="-D warnings" cargo doc --quiet --no-deps $(RUST_TESTED)
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --quiet --no-deps $(RUST_TESTED)
 
 .PHONY: test
 test: build gpu-driver test-rust test-python  ## run every test: Rust and Python, CPU and GPU

@@ -1,6 +1,6 @@
 //! Fused optimizer steps: one call updates every parameter.
 //!
-//! These two ops write into their inputs and have no results; [`sgd`] and [`adam`] are how to call them.
+//! These two ops write into their inputs and have no results; [`step`] is how to call them.
 
 use super::attrs::Optim;
 use crate::dtype::DType;

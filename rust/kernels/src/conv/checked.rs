@@ -36,7 +36,7 @@ fn output<'a, T: Element>(view: ViewMut<'a, T>, elements: usize) -> &'a mut [T] 
     slice
 }
 
-/// As [`super::forward`].
+/// As [`super::forward()`].
 pub fn forward<T: Float + Element>(
     conv: &Conv2d,
     x: View<'_, T>,
