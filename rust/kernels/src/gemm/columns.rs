@@ -31,7 +31,7 @@ where
         return;
     }
     let run = Run::packing_both(args);
-    let (blocks, depth_most) = depth_blocks::<T, C>(k);
+    let (blocks, depth_most) = depth_blocks::<T>(k);
     let depths_of = |index: usize| (index * k / blocks, (index + 1) * k / blocks);
     let packed_a = Scratch::<T>::new(m * k);
     let pack = |job: usize| {
