@@ -226,12 +226,7 @@ pub fn call_inplace(def: &'static OpDef, mut attrs: Attrs, inputs: &[&Tensor]) -
         return Ok(());
     }
     // Compute aside, so that whatever the gradient saves is the value before the write.
-    let detached: SmallVec<[Tensor; 4]> = inputs.iter().map(|t| (*t).clone()).collect();
-    let before = if track && std::sync::Arc::ptr_eq(detached[0].storage(), target.storage()) {
-        snapshot(target)?
-    } else {
-        target.clone()
-    };
+    let before = if track { snapshot(target)? } else { target.clone() };
     let mut args: SmallVec<[&Tensor; 4]> = inputs.into();
     args[0] = &before;
     let result = call1(def, attrs, &args)?;

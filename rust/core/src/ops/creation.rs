@@ -43,7 +43,7 @@ pub static ARANGE: OpDef = OpDef {
     cpu: Cpu::Kernel(|attrs, _, out| {
         let c = attrs!(attrs, Create);
         dispatch!(c.dtype, T in all => {
-            for (i, x) in out[0].view_mut::<T>().into_slice().expect("a new tensor is contiguous").iter_mut().enumerate() {
+            for (i, x) in out[0].slice_mut::<T>().iter_mut().enumerate() {
                 *x = T::from_f64(c.start + i as f64 * c.step);
             }
         });

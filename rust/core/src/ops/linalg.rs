@@ -129,7 +129,7 @@ fn integer_product<T: Typed>(a: &Tensor, b: &Tensor, out: &Tensor) -> Result<()>
     let (m, k, n) = (a.shape()[lead], a.shape()[lead + 1], b.shape()[lead + 1]);
     let a = a.view::<T>().as_slice().expect("made contiguous");
     let b = b.view::<T>().as_slice().expect("made contiguous");
-    let out = out.view_mut::<T>().into_slice().expect("a new tensor is contiguous");
+    let out = out.slice_mut::<T>();
     for (row, o) in out.chunks_exact_mut(n.max(1)).enumerate() {
         let stack = row / m;
         for (j, o) in o.iter_mut().enumerate() {

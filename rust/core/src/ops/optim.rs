@@ -62,7 +62,7 @@ pub static SGD: OpDef = OpDef {
             maximize: o.maximize,
         };
         let n = o.steps.len();
-        by_dtype("sgd", x, n, |dtype, rows, x| {
+        by_dtype(x, n, |dtype, rows, x| {
             dispatch!(dtype, T in float => {
                 let mut params: Vec<_> = rows.iter().map(|&i| SgdParam::<T> {
                     param: x[i].slice_mut(),
@@ -106,7 +106,7 @@ pub static ADAM: OpDef = OpDef {
             maximize: o.maximize,
         };
         let n = o.steps.len();
-        by_dtype("adam", x, n, |dtype, rows, x| {
+        by_dtype(x, n, |dtype, rows, x| {
             dispatch!(dtype, T in float => {
                 let mut params: Vec<_> = rows.iter().map(|&i| AdamParam::<T> {
                     param: x[i].slice_mut(),
@@ -133,7 +133,7 @@ pub static ADAM: OpDef = OpDef {
 };
 
 /// Runs `step` on the float32 parameters, then on the float64 ones; half precision is stepped in float32 and rounded.
-fn by_dtype(name: &str, x: &[&Tensor], n: usize, step: impl Fn(DType, &[usize], &[Tensor])) -> Result<Tensors> {
+fn by_dtype(x: &[&Tensor], n: usize, step: impl Fn(DType, &[usize], &[Tensor])) -> Result<Tensors> {
     let mut tensors: Vec<Tensor> = Vec::with_capacity(x.len());
     for (i, t) in x.iter().enumerate() {
         let t = if i / n == 1 { crate::autograd::no_grad(|| super::contiguous(t))? } else { (*t).clone() };
@@ -151,7 +151,6 @@ fn by_dtype(name: &str, x: &[&Tensor], n: usize, step: impl Fn(DType, &[usize], 
             super::elementwise::convert_into(t, original);
         }
     }
-    debug_assert!(!name.is_empty());
     Ok(Tensors::new())
 }
 

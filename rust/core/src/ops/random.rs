@@ -56,28 +56,26 @@ pub static RANDOM: OpDef = OpDef {
     elementwise: false,
 };
 
-fn slice<T: Typed>(out: &Tensor) -> &mut [T] {
-    out.view_mut::<T>().into_slice().expect("a new tensor is contiguous")
-}
-
 /// float32 and what is narrower: four elements from a block.
 fn floats<T: Typed>(r: &Random, out: &Tensor) {
     let narrow = |x: f32| T::from_f64(f64::from(x));
     match r.distribution {
         Distribution::Uniform(low, high) => {
             let (low, width) = (low as f32, (high - low) as f32);
-            philox::fill(slice::<T>(out), r.seed, r.offset, |w| w.map(|w| narrow(philox::unit_f32(w) * width + low)));
+            philox::fill(out.slice_mut::<T>(), r.seed, r.offset, |w| {
+                w.map(|w| narrow(philox::unit_f32(w) * width + low))
+            });
         }
         Distribution::Normal(mean, std) => {
             let (mean, std) = (mean as f32, std as f32);
-            philox::fill(slice::<T>(out), r.seed, r.offset, |w| {
+            philox::fill(out.slice_mut::<T>(), r.seed, r.offset, |w| {
                 let ((a, b), (c, d)) = (philox::normal_f32(w[0], w[1]), philox::normal_f32(w[2], w[3]));
                 [a, b, c, d].map(|x| narrow(x * std + mean))
             });
         }
         Distribution::Bernoulli(p) => {
             let p = p as f32;
-            philox::fill(slice::<T>(out), r.seed, r.offset, |w| {
+            philox::fill(out.slice_mut::<T>(), r.seed, r.offset, |w| {
                 w.map(|w| narrow(f32::from(u8::from(philox::unit_f32(w) < p))))
             });
         }
@@ -87,7 +85,7 @@ fn floats<T: Typed>(r: &Random, out: &Tensor) {
 
 /// float64: two elements from a block.
 fn doubles(r: &Random, out: &Tensor) {
-    let out = out.view_mut::<f64>().into_slice().expect("a new tensor is contiguous");
+    let out = out.slice_mut::<f64>();
     match r.distribution {
         Distribution::Uniform(low, high) => philox::fill(out, r.seed, r.offset, |w| {
             [philox::unit_f64(w[0], w[1]), philox::unit_f64(w[2], w[3])].map(|u| u * (high - low) + low)
@@ -109,7 +107,7 @@ fn doubles(r: &Random, out: &Tensor) {
 
 /// Integers: four from a block, two where the range needs more than 32 bits.
 fn integers<T: Typed>(r: &Random, out: &Tensor) {
-    let out = slice::<T>(out);
+    let out = out.slice_mut::<T>();
     match r.distribution {
         Distribution::Integers(low, high) => {
             let range = high.wrapping_sub(low) as u64;

@@ -4,14 +4,13 @@ use super::attrs::{Dims, Reduce};
 use super::elementwise::{EQ, NE};
 use super::expr::Expr;
 use super::{cast, g, movement, one};
-use crate::dtype::{DType, Typed};
+use crate::dtype::DType;
 use crate::error::Result;
 use crate::gpu::reduce as gpu;
 use crate::layout::{Shape, normalize_dim};
 use crate::op::{Attrs, Cpu, Gpu, Grads, Meta, Metas, OpDef, Saves, Tensors, Vjp, VjpCtx, call, call1};
 use crate::tensor::Tensor;
 use crate::{attrs, dispatch, ensure};
-use pyneuro_kernels::array::ViewMut;
 use pyneuro_kernels::reduce as kernels;
 use smallvec::{SmallVec, smallvec};
 
@@ -72,17 +71,6 @@ fn mask(attrs: &Attrs, x: &Tensor) -> SmallVec<[bool; 8]> {
     (0..x.ndim() as i64).map(|d| dims.contains(&d)).collect()
 }
 
-/// The elements of a result under construction.
-fn slots<T: Typed>(out: &Tensor) -> ViewMut<'_, T> {
-    out.view_mut::<T>()
-}
-
-macro_rules! fill {
-    ($out:expr, $T:ty) => {
-        slots::<$T>($out).into_slice().expect("a new tensor is contiguous")
-    };
-}
-
 /// The reduced dimensions, non-negative.
 fn reduced(attrs: &Attrs) -> SmallVec<[usize; 4]> {
     attrs!(attrs, Reduce).dims.iter().flatten().map(|&d| d as usize).collect()
@@ -112,8 +100,8 @@ fn sum_dtype(dtype: DType) -> DType {
 
 fn sum_kernel(attrs: &Attrs, x: &[&Tensor], out: &[Tensor]) -> Result<()> {
     let (x, out, mask) = (x[0], &out[0], mask(attrs, x[0]));
-    dispatch!(x.dtype(), T in full_float => kernels::sum(x.view::<T>(), &mask, fill!(out, T)), _ => {
-        dispatch!(x.dtype(), T in int_bool => kernels::sum_integer(x.view::<T>(), &mask, fill!(out, i64)), _ => unreachable!());
+    dispatch!(x.dtype(), T in full_float => kernels::sum(x.view::<T>(), &mask, out.slice_mut::<T>()), _ => {
+        dispatch!(x.dtype(), T in int_bool => kernels::sum_integer(x.view::<T>(), &mask, out.slice_mut::<i64>()), _ => unreachable!());
     });
     Ok(())
 }
@@ -151,7 +139,7 @@ pub static MEAN: OpDef = OpDef {
     },
     cpu: Cpu::Kernel(|attrs, x, out| {
         let mask = mask(attrs, x[0]);
-        dispatch!(x[0].dtype(), T in full_float => kernels::mean(x[0].view::<T>(), &mask, fill!(&out[0], T)),
+        dispatch!(x[0].dtype(), T in full_float => kernels::mean(x[0].view::<T>(), &mask, out[0].slice_mut::<T>()),
             _ => unreachable!());
         Ok(())
     }),
@@ -170,8 +158,8 @@ pub static PROD: OpDef = OpDef {
     vjp: Vjp::Rule { saves: Saves::ALL, rule: prod_vjp },
     cpu: Cpu::Kernel(|attrs, x, out| {
         let (x, out, mask) = (x[0], &out[0], mask(attrs, x[0]));
-        dispatch!(x.dtype(), T in full_float => kernels::prod(x.view::<T>(), &mask, fill!(out, T)), _ => {
-            dispatch!(x.dtype(), T in int_bool => kernels::prod_integer(x.view::<T>(), &mask, fill!(out, i64)),
+        dispatch!(x.dtype(), T in full_float => kernels::prod(x.view::<T>(), &mask, out.slice_mut::<T>()), _ => {
+            dispatch!(x.dtype(), T in int_bool => kernels::prod_integer(x.view::<T>(), &mask, out.slice_mut::<i64>()),
                 _ => unreachable!());
         });
         Ok(())
@@ -240,10 +228,10 @@ macro_rules! extremes { ($($(#[$doc:meta])* $NAME:ident $name:literal $greatest:
             let (x, out, mask) = (x[0], &out[0], mask(attrs, x[0]));
             dispatch!(x.dtype(), T in full_float => {
                 let f = if $greatest { kernels::max::<T> } else { kernels::min::<T> };
-                f(x.view::<T>(), &mask, fill!(out, T));
+                f(x.view::<T>(), &mask, out.slice_mut::<T>());
             }, _ => dispatch!(x.dtype(), T in int_bool => {
                 let f = if $greatest { kernels::max_ordered::<T> } else { kernels::min_ordered::<T> };
-                f(x.view::<T>(), &mask, fill!(out, T));
+                f(x.view::<T>(), &mask, out.slice_mut::<T>());
             }, _ => unreachable!()));
             Ok(())
         }),
@@ -276,7 +264,7 @@ macro_rules! positions { ($($(#[$doc:meta])* $NAME:ident $name:literal $greatest
             let mask = mask(attrs, x[0]);
             dispatch!(x[0].dtype(), T in all => {
                 let f = if $greatest { kernels::argmax::<T> } else { kernels::argmin::<T> };
-                f(x[0].view::<T>(), &mask, None, fill!(&out[0], i64));
+                f(x[0].view::<T>(), &mask, None, out[0].slice_mut::<i64>());
             });
             Ok(())
         }),
@@ -321,7 +309,7 @@ macro_rules! values_and_indices { ($($(#[$doc:meta])* $NAME:ident $name:literal 
             let mask = mask(attrs, x[0]);
             dispatch!(x[0].dtype(), T in all => {
                 let f = if $greatest { kernels::argmax::<T> } else { kernels::argmin::<T> };
-                f(x[0].view::<T>(), &mask, Some(fill!(&out[0], T)), fill!(&out[1], i64));
+                f(x[0].view::<T>(), &mask, Some(out[0].slice_mut::<T>()), out[1].slice_mut::<i64>());
             });
             Ok(())
         }),
@@ -347,7 +335,7 @@ macro_rules! truths { ($($(#[$doc:meta])* $NAME:ident $name:literal $all:literal
         },
         vjp: Vjp::None { why: "its result is bool" },
         cpu: Cpu::Kernel(|attrs, x, out| {
-            let (mask, truths) = (mask(attrs, x[0]), fill!(&out[0], bool));
+            let (mask, truths) = (mask(attrs, x[0]), out[0].slice_mut::<bool>());
             dispatch!(x[0].dtype(), T in all => {
                 let is_true = |v: T| v != T::default();
                 if $all {
@@ -389,7 +377,7 @@ pub static VAR: OpDef = OpDef {
     cpu: Cpu::Kernel(|attrs, x, out| {
         let (mask, correction) = (mask(attrs, x[0]), attrs!(attrs, Reduce).correction);
         dispatch!(x[0].dtype(), T in full_float => {
-            kernels::var(x[0].view::<T>(), &mask, correction, fill!(&out[0], T));
+            kernels::var(x[0].view::<T>(), &mask, correction, out[0].slice_mut::<T>());
         }, _ => unreachable!());
         Ok(())
     }),
